@@ -1,0 +1,160 @@
+"""How results print: one small table of labels and values, as text, Markdown and HTML.
+
+Nothing here reads the clock or the machine, so that equal results print equal bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+__all__ = ["Displayed", "Summary", "frame_rows", "number", "render_html", "render_markdown"]
+
+
+def number(value: object, digits: int = 6) -> str:
+    """Text of one value: significant digits for floats, words for the special ones.
+
+    Examples
+    --------
+    >>> number(1234567.891), number(0.5), number(float("inf")), number(None), number(True)
+    ('1,234,568', '0.5', 'infinite', '', 'yes')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return "not available"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "minus infinite"
+    if value != 0 and not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.{digits}g}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}"
+
+
+def frame_rows(frame: pl.DataFrame, digits: int = 6) -> list[list[str]]:
+    """Cells of a frame as text, row by row."""
+    return [[number(cell, digits) for cell in row] for row in frame.iter_rows()]
+
+
+def render_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; pipes inside cells are escaped."""
+    clean = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in clean])
+
+
+def render_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """Return an HTML table; every cell is escaped."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
+    return f'<table class="cascadelab">{title}{top}<tbody>{body}</tbody></table>'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A titled list of labelled values, an optional table, and notes.
+
+    Parameters
+    ----------
+    title : str
+        What the result is.
+    rows : sequence of (label, value)
+        Values may be numbers or text; labels carry the unit.
+    frame : polars.DataFrame or None
+        A table below the rows.
+    notes : sequence of str
+        Assumptions, warnings, sources: one sentence each.
+    digits : int
+        Significant digits of floats.
+
+    Examples
+    --------
+    >>> print(Summary(title="Loop", rows=[("gain", 0.5)], notes=["Synthetic."]))
+    Loop
+    ====
+    gain  0.5
+    Synthetic.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, object]] = ()
+    frame: pl.DataFrame | None = None
+    notes: Sequence[str] = field(default=())
+    digits: int = 6
+
+    def _cells(self) -> list[list[str]]:
+        return [[label, number(value, self.digits)] for label, value in self.rows]
+
+    def __str__(self) -> str:
+        lines = [self.title, "=" * len(self.title), *_aligned(self._cells())]
+        if self.frame is not None:
+            table = [list(self.frame.columns), *frame_rows(self.frame, self.digits)]
+            lines += ([""] if self.rows else []) + _aligned(table)
+        return "\n".join(lines + list(self.notes))
+
+    def to_markdown(self) -> str:
+        """Markdown text of the same content."""
+        parts = [f"**{self.title}**"]
+        if self.rows:
+            parts.append(render_markdown(["", ""], self._cells()))
+        if self.frame is not None:
+            parts.append(render_markdown(self.frame.columns, frame_rows(self.frame, self.digits)))
+        return "\n\n".join([*parts, *self.notes])
+
+    def to_html(self) -> str:
+        """HTML of the same content, escaped."""
+        parts = []
+        if self.rows or self.frame is None:
+            parts.append(render_html(["", ""], self._cells(), self.title))
+        if self.frame is not None:
+            caption = "" if parts else self.title
+            rows = frame_rows(self.frame, self.digits)
+            parts.append(render_html(self.frame.columns, rows, caption))
+        parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        return "".join(parts)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {
+            "text/plain": str(self),
+            "text/markdown": self.to_markdown(),
+            "text/html": self.to_html(),
+        }
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    if not table:
+        return []
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+class Displayed:
+    """Base of result objects: prints its ``summary()`` as text, Markdown or HTML."""
+
+    def summary(self) -> Summary:
+        """Return the result as a printable table; each subclass defines it."""
+        raise TypeError(f"{type(self).__name__} does not define summary().")
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self.summary()._repr_mimebundle_()
