@@ -151,7 +151,8 @@ class Ledger:
         notional = np.abs(self.size_base) * self.entry_price
         margin = self.margin_quote
         out = np.full(notional.shape, np.inf)
-        return np.divide(notional, margin, out=out, where=margin > 0)
+        np.divide(notional, margin, out=out, where=margin > 0)
+        return out
 
     @property
     def markets(self) -> list[str]:
