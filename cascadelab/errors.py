@@ -7,6 +7,7 @@ derives from the built-in a caller would expect, so ``except ValueError`` keeps 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ __all__ = [
     "ReportError",
     "SchemaError",
     "nearest",
+    "require_positive",
 ]
 
 
@@ -60,6 +62,14 @@ class ParameterError(CascadelabError, ValueError):
     def unknown(cls, what: str, name: str, known: Iterable[str]) -> ParameterError:
         """Name the unknown word and suggest the nearest known one."""
         return cls(f"Unknown {what} {name!r}. {nearest(name, known)}")
+
+
+def require_positive(record: object, *fields: str) -> None:
+    """Raise ParameterError unless each field of a record is a positive finite number."""
+    for name in fields:
+        value = getattr(record, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ParameterError.out_of_range(record, name, "a positive finite number")
 
 
 class SchemaError(CascadelabError, ValueError):

@@ -1,0 +1,277 @@
+"""The least fixed point of y = s + I(Q(y)): where a liquidation cascade stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from cascadelab._rounds import Path, rounds_of_book, rounds_of_curve
+from cascadelab.display import Displayed, Summary
+from cascadelab.errors import ParameterError
+from cascadelab.flow import ForcedFlow
+from cascadelab.impact import Impact
+from cascadelab.ledger_flow import LedgerFlow
+
+__all__ = ["Cascade", "Status", "solve"]
+
+Status = Literal["subcritical", "exhausted", "book_exhausted", "not_converged"]
+
+
+def solve(
+    flow: LedgerFlow | ForcedFlow,
+    impact: Impact,
+    shock: float,
+    *,
+    max_rounds: int | None = None,
+) -> Cascade:
+    r"""Return the cascade that an exogenous move starts: the least :math:`y=s+I(Q(y))`.
+
+    Parameters
+    ----------
+    flow : LedgerFlow or ForcedFlow
+        Forced-flow curve Q(y), base units.
+    impact : Impact
+        I(Q), in the same coordinate as `flow`.
+    shock : float
+        Exogenous part s of the move, coordinate units, at least 0.
+    max_rounds : int, optional
+        Stop after so many rounds, with status ``"not_converged"`` if the next one would sell
+        more. None: as many as it takes.
+
+    Returns
+    -------
+    Cascade
+
+    Raises
+    ------
+    ParameterError
+        If `shock` is negative or not finite, or `max_rounds` is below 1.
+    ConvergenceError
+        If a curve without usable density bounds does not settle; carries the last iterate.
+
+    Notes
+    -----
+    :math:`F(y)=s+I(Q(y))` is isotone, so rounds :math:`y_{k+1}=F(y_k)` from :math:`y_0=s` rise
+    to the least fixed point (Knaster-Tarski). A book is solved by exactly these rounds, finitely
+    many. A smooth curve is solved by steps from below that provably never pass a fixed point
+    (interval Newton on :math:`F(y)-y` with the bounds of :math:`F'`), because plain rounds need
+    :math:`2/(|F''|\varepsilon)` of them near a fold.
+
+    Examples
+    --------
+    >>> from cascadelab import LinearImpact, UniformFlow
+    >>> cascade = solve(
+    ...     UniformFlow(density_base=8.0, width=40.0), LinearImpact(slope_per_base=0.05), 6.0
+    ... )
+    >>> round(cascade.move, 9), round(cascade.amplification, 9), cascade.status
+    (10.0, 1.666666667, 'subcritical')
+    """
+    if not (np.isfinite(shock) and shock >= 0):
+        raise ParameterError(
+            f"shock is {shock!r}; expected a finite move of at least 0. For a rise that closes "
+            f"shorts choose side='short' in the coordinate."
+        )
+    if max_rounds is not None and max_rounds < 1:
+        raise ParameterError(f"max_rounds is {max_rounds!r}; expected at least 1, or None.")
+    find = rounds_of_book if isinstance(flow, LedgerFlow) else rounds_of_curve
+    path = find(flow, impact, float(shock), max_rounds)  # type: ignore[arg-type]
+    return Cascade(
+        shock=float(shock),
+        move=path.move,
+        quantity_base=path.quantity_base,
+        status=_status(path, flow),
+        path=path,
+        flow=flow,
+        impact=impact,
+    )
+
+
+def _status(path: Path, flow: LedgerFlow | ForcedFlow) -> Status:
+    if path.is_book_exhausted:
+        return "book_exhausted"
+    if not path.is_converged:
+        return "not_converged"
+    is_all = flow.total_base > 0 and path.quantity_base >= flow.total_base * (1 - 1e-14)
+    return "exhausted" if is_all else "subcritical"
+
+
+@dataclass(frozen=True, eq=False)
+class Cascade(Displayed):
+    """Where a cascade stopped, how it got there, and how much of the move it caused itself.
+
+    Parameters
+    ----------
+    shock : float
+        Exogenous move s, coordinate units.
+    move : float
+        Total move y*, coordinate units: the least fixed point.
+    quantity_base : float
+        Forced quantity Q*, base units.
+    status : str
+        ``"subcritical"``: it stopped with positions left. ``"exhausted"``: every position was
+        closed. ``"book_exhausted"``: more was sold than the order book holds.
+        ``"not_converged"``: `max_rounds` stopped it.
+    path : Path
+        The rounds.
+    flow, impact
+        What was solved.
+    """
+
+    shock: float
+    move: float
+    quantity_base: float
+    status: Status
+    path: Path = field(repr=False)
+    flow: LedgerFlow | ForcedFlow = field(repr=False)
+    impact: Impact = field(repr=False)
+
+    @property
+    def n_rounds(self) -> int:
+        """Synchronous rounds in which something was sold (a curve: rounds to tolerance)."""
+        return self.path.n_rounds
+
+    @property
+    def residual(self) -> float:
+        """F(y*) - y*, coordinate units: 0 for a book, at most rounding for a curve."""
+        return self.path.residual
+
+    @property
+    def price(self) -> float:
+        """Price after the cascade, quote per base.
+
+        Raises
+        ------
+        ParameterError
+            If the flow has no coordinate.
+        """
+        if self.flow.coordinate is None:
+            raise ParameterError(
+                "The flow has no coordinate, so a move has no price. Pass coordinate=Coordinate("
+                "reference_price=...) to the flow."
+            )
+        return float(self.flow.coordinate.price_at(self.move))
+
+    @property
+    def endogenous_move(self) -> float:
+        """I(Q*), the part of the move that the cascade caused itself, coordinate units."""
+        return self.move - self.shock
+
+    @property
+    def secant_gain(self) -> float:
+        """I(Q*)/y*: the endogenous share of the move, in [0, 1]; NaN if nothing moved."""
+        return self.endogenous_move / self.move if self.move > 0 else float("nan")
+
+    @property
+    def amplification(self) -> float:
+        """A = y*/s = 1/(1 - secant gain); infinite for a move without a shock."""
+        if self.shock > 0:
+            return self.move / self.shock
+        return float("inf") if self.move > 0 else float("nan")
+
+    @cached_property
+    def marginal_gain(self) -> float:
+        """Loop gain I'(Q*) Q'(y*) where it stopped.
+
+        For a book the density is counted in a window, see :meth:`LedgerFlow.density`.
+        """
+        slope = float(self.impact.slope(self.quantity_base))
+        density = float(self.flow.density(self.move))
+        return slope * density if density > 0 else 0.0
+
+    @property
+    def marginal_amplification(self) -> float:
+        """M = dy*/ds = 1/(1 - marginal gain); infinite from a gain of 1 on."""
+        return 1.0 / (1.0 - self.marginal_gain) if self.marginal_gain < 1 else float("inf")
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per round: ``round``, ``move``, ``sold_base``, ``cumulative_base``, ``price``.
+
+        Row 0 is the shock, before anything is sold. ``price`` is null without a coordinate.
+        """
+        moves, quantities = self.path.moves, self.path.quantities_base
+        frame = pl.DataFrame(
+            {
+                "round": np.arange(len(moves)),
+                "move": moves,
+                "sold_base": np.diff(quantities, prepend=0.0),
+                "cumulative_base": quantities,
+            }
+        )
+        coordinate = self.flow.coordinate
+        if coordinate is None:
+            return frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("price"))
+        return frame.with_columns(pl.Series("price", coordinate.price_at(moves)))
+
+    def fills(self) -> pl.DataFrame:
+        """One row per closed position, in book order.
+
+        Columns: ``position`` (row in the book), ``round``, ``quantity_base``,
+        ``triggered_at_move`` (the mark at which it was found due) and ``filled_at_move`` (the
+        mark once its round has been sold: every fill of a batch at the batch's last price).
+
+        Raises
+        ------
+        ParameterError
+            If the flow is a curve: a curve has no positions.
+        """
+        if not isinstance(self.flow, LedgerFlow):
+            raise ParameterError(
+                "Fills belong to positions, and this cascade was solved on a curve. "
+                "Solve a LedgerFlow, or use to_frame() for the rounds."
+            )
+        marks = self.path.moves
+        is_closed = self.flow.thresholds <= marks[max(self.n_rounds - 1, 0)]
+        closed = np.flatnonzero(is_closed) if self.n_rounds else np.empty(0, dtype=np.int64)
+        batch = np.searchsorted(marks, self.flow.thresholds[closed], side="left")
+        return pl.DataFrame(
+            {
+                "position": closed,
+                "round": batch + 1,
+                "quantity_base": self.flow.sizes_base[closed],
+                "triggered_at_move": marks[batch],
+                "filled_at_move": marks[np.minimum(batch + 1, len(marks) - 1)],
+            }
+        )
+
+    def plot(self) -> object:
+        """Cobweb of the cascade, an Altair chart."""
+        from cascadelab.charts.loop import cobweb
+
+        return cobweb(self)
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """Plain values, without the path."""
+        return {
+            "shock": self.shock,
+            "move": self.move,
+            "quantity_base": self.quantity_base,
+            "n_rounds": self.n_rounds,
+            "secant_gain": self.secant_gain,
+            "amplification": self.amplification,
+            "marginal_gain": self.marginal_gain,
+            "residual": self.residual,
+            "status": self.status,
+        }
+
+    def summary(self) -> Summary:
+        """Return the cascade as a printable table."""
+        unit = self.flow.coordinate.unit if self.flow.coordinate else "coordinate units"
+        rows: list[tuple[str, object]] = [
+            (f"shock s ({unit})", self.shock),
+            (f"total move y* ({unit})", self.move),
+            (f"endogenous move I(Q*) ({unit})", self.endogenous_move),
+            ("forced quantity Q* (base)", self.quantity_base),
+            ("secant gain = endogenous share", self.secant_gain),
+            ("amplification A = y*/s", self.amplification),
+            ("marginal gain at y*", self.marginal_gain),
+            ("rounds", self.n_rounds),
+            ("status", self.status),
+        ]
+        if self.flow.coordinate is not None:
+            rows.insert(2, ("price after (quote per base)", self.price))
+        notes = [] if self.path.is_complete else [self.path.note]
+        return Summary(title="Liquidation cascade", rows=rows, notes=notes)

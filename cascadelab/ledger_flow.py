@@ -1,0 +1,166 @@
+"""The forced-flow curve of a book of positions: bucketed for one question, sorted for many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.errors import ParameterError
+from cascadelab.ledger import Ledger
+from cascadelab.units import Coordinate, FloatArray, IntArray
+
+__all__ = ["LedgerFlow", "LiquidationRules", "ledger_flow"]
+
+#: Half-width of the window that `LedgerFlow.density` counts in, as a share of the price.
+DENSITY_WINDOW = 0.005
+
+
+class LiquidationRules(Protocol):
+    """What a forced-flow curve asks of margin rules."""
+
+    def liquidation_price(self, ledger: Ledger) -> FloatArray:
+        """Liquidation prices, shape (n_positions,), quote per base; NaN where never."""
+        ...
+
+
+def ledger_flow(ledger: Ledger, rules: LiquidationRules, coordinate: Coordinate) -> LedgerFlow:
+    """Forced-flow curve of a ledger under margin rules.
+
+    Only positions on the coordinate's side are taken: longs for a fall, shorts for a rise.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Positions of one market.
+    rules : LiquidationRules
+        A venue, or :class:`cascadelab.margin.FlatRules`.
+    coordinate : Coordinate
+        Reference price, scale and side.
+
+    Returns
+    -------
+    LedgerFlow
+        One threshold per position of that side, in ledger order.
+
+    Raises
+    ------
+    ParameterError
+        If the ledger holds several markets: one price cannot trigger them all.
+    """
+    if len(ledger.markets) > 1:
+        raise ParameterError(
+            f"The ledger holds the markets {ledger.markets}; expected one, because one price "
+            f"triggers them. Choose it with ledger.market(name)."
+        )
+    chosen = ledger.side(coordinate.side)
+    thresholds = coordinate.move_to(rules.liquidation_price(chosen))
+    return LedgerFlow(thresholds, np.abs(chosen.size_base), coordinate)
+
+
+@dataclass(frozen=True, eq=False)
+class LedgerFlow:
+    r"""Forced-flow curve of a book, :math:`Q(y)=\sum_i q_i 1\{\theta_i\le y\}`.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_positions,)
+        Moves at which each position is closed, coordinate units; NaN or infinite: never. Zero or
+        below: due before any shock.
+    sizes_base : ndarray of shape (n_positions,)
+        Quantities, base units, not negative.
+    coordinate : Coordinate
+        What y measures.
+
+    Raises
+    ------
+    ParameterError
+        If the shapes differ, or a size is negative or not finite; names the row.
+
+    Notes
+    -----
+    :func:`cascadelab.solve` asks an unprepared book without sorting it, which is faster for one
+    shock. :meth:`prepare` sorts once; every later question then costs a bisection.
+    """
+
+    thresholds: FloatArray
+    sizes_base: FloatArray
+    coordinate: Coordinate
+
+    def __post_init__(self) -> None:
+        thresholds = np.ascontiguousarray(self.thresholds, dtype=np.float64)
+        sizes = np.ascontiguousarray(self.sizes_base, dtype=np.float64)
+        if thresholds.ndim != 1 or thresholds.shape != sizes.shape:
+            raise ParameterError(
+                f"thresholds have shape {thresholds.shape} and sizes_base {sizes.shape}; expected "
+                f"two one-dimensional arrays of one length. Pass one threshold per position."
+            )
+        if sizes.size and not (sizes.min() >= 0.0 and sizes.max() < np.inf):
+            row = int(np.argmin(np.isfinite(sizes) & (sizes >= 0.0)))
+            raise ParameterError(
+                f"sizes_base of row {row} is {sizes[row]}; expected a finite size of at least 0. "
+                f"Sizes carry no sign here: choose the side in the coordinate."
+            )
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "sizes_base", sizes)
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions, those that can never be closed included."""
+        return len(self.thresholds)
+
+    @cached_property
+    def total_base(self) -> float:
+        """Quantity of all positions that have a threshold, base units."""
+        reachable = self.thresholds < np.inf
+        if reachable.all():
+            return float(self.sizes_base.sum())
+        return float(self.sizes_base[reachable].sum())
+
+    @cached_property
+    def _order(self) -> IntArray:
+        order = np.argsort(self.thresholds, kind="stable")
+        n_reachable = int(np.count_nonzero(self.thresholds < np.inf))
+        return order[:n_reachable]
+
+    @cached_property
+    def sorted_thresholds(self) -> FloatArray:
+        """Finite thresholds in rising order, shape (n_reachable,), coordinate units."""
+        return self.thresholds[self._order]
+
+    @cached_property
+    def cumulative_base(self) -> FloatArray:
+        """Quantity closed once the first k thresholds are reached, shape (n_reachable + 1,)."""
+        return np.concatenate([[0.0], np.cumsum(self.sizes_base[self._order])])
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the book has been sorted."""
+        return "cumulative_base" in self.__dict__ and "sorted_thresholds" in self.__dict__
+
+    def prepare(self) -> LedgerFlow:
+        """Sort now, once; returns the same book for chaining."""
+        _ = self.sorted_thresholds, self.cumulative_base
+        return self
+
+    def n_closed(self, move: npt.ArrayLike) -> IntArray:
+        """Positions with a threshold of at most y (inclusive), shape of the input."""
+        return np.asarray(np.searchsorted(self.sorted_thresholds, move, side="right"))
+
+    def quantity(self, move: npt.ArrayLike) -> FloatArray:
+        """Q(y), base units, shape of the input."""
+        return np.asarray(self.cumulative_base[self.n_closed(move)])
+
+    def density(self, move: npt.ArrayLike) -> FloatArray:
+        """Threshold density around y, base per coordinate unit.
+
+        A book has no density; this counts in a window of 0.5 % of the reference price to each
+        side of y. It is a description of the neighbourhood, not part of the fixed point.
+        """
+        y = np.asarray(move, dtype=np.float64)
+        scale = self.coordinate.reference_price if self.coordinate.scale == "price" else 1.0
+        half = DENSITY_WINDOW * scale
+        return np.asarray((self.quantity(y + half) - self.quantity(y - half)) / (2.0 * half))

@@ -1,0 +1,301 @@
+"""Invariants of the fixed point, fills, statuses and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cascadelab as cl
+from cascadelab import _rounds
+from cascadelab.criticality import fixed_points, move_image
+from cascadelab.errors import ParameterError
+from cascadelab.margin import FlatRules
+from cascadelab.sweep import phase_diagram, solve_shocks
+
+PRICE = cl.Coordinate(reference_price=100.0)
+LOTS = st.lists(
+    st.tuples(st.integers(0, 400), st.integers(1, 50)), min_size=1, max_size=60
+)  # threshold in ticks of 0.1, size in lots: sums are exact
+
+
+def book(lots: list[tuple[int, int]]) -> cl.LedgerFlow:
+    thresholds = np.array([t for t, _ in lots]) / 8.0
+    return cl.LedgerFlow(thresholds, np.array([float(q) for _, q in lots]), PRICE)
+
+
+def readable_rounds(flow: cl.LedgerFlow, impact, shock: float) -> list[float]:
+    """The slow twin: compare every position with the mark, round by round."""
+    moves, sold = [shock], 0.0
+    while True:
+        due = sum(
+            q for t, q in zip(flow.thresholds, flow.sizes_base, strict=True) if t <= moves[-1]
+        )
+        if due <= sold:
+            return moves
+        sold = due
+        moves.append(shock + float(impact.move(sold)))
+
+
+@given(LOTS, st.integers(0, 160), st.sampled_from([0.0, 1 / 64, 1 / 16, 0.25]))
+def test_rounds_equal_those_of_the_readable_loop(lots, shock, slope):
+    flow, impact = book(lots), cl.LinearImpact(slope_per_base=slope)
+    expected = readable_rounds(flow, impact, shock / 8.0)
+    assert cl.solve(flow, impact, shock / 8.0).path.moves.tolist() == expected
+    assert cl.solve(flow.prepare(), impact, shock / 8.0).path.moves.tolist() == expected
+
+
+@given(LOTS, st.integers(0, 160), st.sampled_from([0.0, 1 / 64, 1 / 16, 0.25]))
+def test_buckets_comparison_and_sorting_agree_exactly(lots, shock, slope):
+    impact, start = cl.LinearImpact(slope_per_base=slope), shock / 8.0
+    flow = book(lots)
+    answers = [
+        _rounds._compared_quantity(flow),
+        _rounds._bucketed_quantity(flow, impact, start),
+        _rounds._sorted_quantity(flow.prepare()),
+    ]
+    top = start + float(impact.move(flow.total_base))
+    for move in np.linspace(start, top, 17):
+        assert len({answer(float(move)) for answer in answers}) == 1
+
+
+@given(LOTS, st.integers(0, 160), st.sampled_from([1 / 64, 1 / 16, 0.25]))
+def test_the_solution_is_the_least_of_all_fixed_points(lots, shock, slope):
+    flow, impact = book(lots), cl.LinearImpact(slope_per_base=slope)
+    cascade = cl.solve(flow, impact, shock / 8.0)
+    points = fixed_points(flow, impact, shock / 8.0, upper=1e9)
+    assert cascade.move == points[0]
+    assert (move_image(flow, impact, shock / 8.0, points) == points).all()
+
+
+@given(LOTS, st.integers(0, 100), st.integers(0, 40))
+def test_more_shock_more_impact_or_more_positions_never_end_higher(lots, shock, extra):
+    flow, s = book(lots), shock / 8.0
+    base = cl.solve(flow, cl.LinearImpact(slope_per_base=1 / 64), s).move
+    assert base >= s
+    assert cl.solve(flow, cl.LinearImpact(slope_per_base=1 / 64), s + extra / 8.0).move >= base
+    assert cl.solve(flow, cl.LinearImpact(slope_per_base=1 / 32), s).move >= base
+    bigger = book([*lots, (extra, 7)])
+    assert cl.solve(bigger, cl.LinearImpact(slope_per_base=1 / 64), s).move >= base
+
+
+@given(LOTS, st.integers(0, 100), st.randoms(use_true_random=False))
+def test_order_and_splitting_of_positions_change_nothing(lots, shock, random):
+    impact, s = cl.LinearImpact(slope_per_base=1 / 64), shock / 8.0
+    reference = cl.solve(book(lots), impact, s)
+    shuffled = random.sample(lots, len(lots))
+    assert cl.solve(book(shuffled), impact, s).path.moves.tolist() == reference.path.moves.tolist()
+    halves = cl.LedgerFlow(
+        np.repeat(book(lots).thresholds, 2), np.repeat(book(lots).sizes_base / 2, 2), PRICE
+    )
+    assert cl.solve(halves, impact, s).move == reference.move
+
+
+@given(LOTS, st.integers(0, 100), st.randoms(use_true_random=False))
+def test_selling_eligible_positions_one_by_one_ends_at_the_same_place(lots, shock, random):
+    flow, impact, s = book(lots), cl.LinearImpact(slope_per_base=1 / 64), shock / 8.0
+    left, sold = random.sample(lots, len(lots)), 0.0
+    while True:
+        mark = s + float(impact.move(sold))
+        due = [lot for lot in left if lot[0] / 8.0 <= mark]
+        if not due:
+            break
+        chosen = random.choice(due)
+        left.remove(chosen)
+        sold += chosen[1]
+    cascade = cl.solve(flow, impact, s)
+    assert (mark, sold) == (cascade.move, cascade.quantity_base)
+
+
+def test_rescaling_price_leaves_gain_amplification_and_quantity():
+    rng = np.random.default_rng(3)
+    theta, size = rng.uniform(0, 30, 500), rng.uniform(0, 2, 500)
+    one = cl.solve(cl.LedgerFlow(theta, size, PRICE), cl.LinearImpact(slope_per_base=0.02), 4.0)
+    c = 7.0
+    scaled = cl.LedgerFlow(c * theta, size, cl.Coordinate(reference_price=100.0 * c))
+    other = cl.solve(scaled, cl.LinearImpact(slope_per_base=0.02 * c), 4.0 * c)
+    np.testing.assert_allclose(other.quantity_base, one.quantity_base, rtol=1e-12)
+    np.testing.assert_allclose(other.amplification, one.amplification, rtol=1e-12)
+    np.testing.assert_allclose(other.marginal_gain, one.marginal_gain, rtol=1e-12)
+
+
+def test_no_impact_means_no_second_round():
+    cascade = cl.solve(book([(0, 5), (8, 5), (16, 5)]), cl.LinearImpact(slope_per_base=0.0), 1.0)
+    assert (cascade.move, cascade.quantity_base, cascade.n_rounds) == (1.0, 10.0, 1)
+
+
+def test_trigger_is_inclusive():
+    cascade = cl.solve(book([(8, 3)]), cl.LinearImpact(slope_per_base=1.0), 1.0)
+    assert (cascade.move, cascade.status) == (4.0, "exhausted")
+    assert cl.solve(book([(8, 3)]), cl.LinearImpact(slope_per_base=1.0), 0.999).move == 0.999
+
+
+def test_price_and_log_coordinates_close_the_same_positions():
+    ledger = cl.Ledger.from_arrays(
+        entry_price=np.linspace(90, 110, 41), size_base=np.ones(41), leverage=10.0
+    )
+    for price in (95.0, 90.0, 85.0):
+        closed = []
+        for scale in ("price", "log"):
+            coordinate = cl.Coordinate(reference_price=100.0, scale=scale)
+            flow = cl.ledger_flow(ledger, FlatRules(), coordinate)
+            closed.append(float(flow.quantity(coordinate.move_to(price))))
+        assert closed[0] == closed[1]
+
+
+def test_a_short_book_mirrors_a_long_one():
+    thresholds = np.array([2.0, 3.0, 9.0])
+    for side, price in (("long", 100 - 5.0), ("short", 100 + 5.0)):
+        coordinate = cl.Coordinate(reference_price=100.0, side=side)
+        flow = cl.LedgerFlow(thresholds, np.ones(3), coordinate)
+        cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.5), 2.0)
+        assert (cascade.move, cascade.price) == (5.0, price)
+
+
+def test_shorts_of_a_ledger_are_bought_back_as_the_price_rises():
+    ledger = cl.Ledger.from_arrays(entry_price=[100.0, 100.0], size_base=[1.0, -2.0], leverage=10.0)
+    coordinate = cl.Coordinate(reference_price=100.0, side="short")
+    flow = cl.ledger_flow(ledger, FlatRules(maintenance_fraction=0.01), coordinate)
+    np.testing.assert_allclose(flow.thresholds, [108.91089108910891 - 100], rtol=1e-12)
+    assert flow.sizes_base.tolist() == [2.0]
+
+
+def test_fills_say_when_each_position_was_found_due_and_what_it_was_filled_at():
+    # s = 1 finds thresholds 0 and 1 due (2 lots): mark 1 + 2*0.5 = 2 finds threshold 2 due:
+    # mark 2.5; threshold 5 is never reached.
+    flow = cl.LedgerFlow(np.array([5.0, 0.0, 2.0, 1.0]), np.ones(4), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.5), 1.0)
+    assert cascade.fills().to_dict(as_series=False) == {
+        "position": [1, 2, 3],
+        "round": [1, 2, 1],
+        "quantity_base": [1.0, 1.0, 1.0],
+        "triggered_at_move": [1.0, 2.0, 1.0],
+        "filled_at_move": [2.0, 2.5, 2.0],
+    }
+
+
+def test_a_position_that_can_never_be_closed_is_never_closed():
+    flow = cl.LedgerFlow(np.array([1.0, np.nan, np.inf]), np.ones(3), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=100.0), 1.0)
+    assert (cascade.quantity_base, cascade.status) == (1.0, "exhausted")
+    assert cascade.fills()["position"].to_list() == [0]
+
+
+def test_an_empty_book_moves_by_the_shock_alone():
+    flow = cl.LedgerFlow(np.empty(0), np.empty(0), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 2.0)
+    assert (cascade.move, cascade.n_rounds, cascade.fills().height) == (2.0, 0, 0)
+
+
+def test_a_chain_of_five_hundred_rounds_is_followed_to_its_end():
+    flow = cl.LedgerFlow(np.arange(500.0) + 1.0, np.ones(500), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 1.0)
+    assert (cascade.n_rounds, cascade.move, cascade.status) == (500, 501.0, "exhausted")
+
+
+def test_a_limit_on_rounds_is_never_silent():
+    flow = cl.LedgerFlow(np.arange(500.0) + 1.0, np.ones(500), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 1.0, max_rounds=7)
+    assert (cascade.status, cascade.n_rounds, cascade.move) == ("not_converged", 7, 8.0)
+    curve = cl.UniformFlow(density_base=9.0, width=40.0)
+    assert cl.solve(curve, cl.LinearImpact(slope_per_base=0.1), 1.0, max_rounds=3).status == (
+        "not_converged"
+    )
+
+
+def test_a_fill_limit_just_enough_for_the_cascade_is_converged():
+    flow = cl.LedgerFlow(np.arange(5.0) + 1.0, np.ones(5), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 1.0, max_rounds=5)
+    assert (cascade.status, cascade.n_rounds) == ("exhausted", 5)
+
+
+def test_a_slow_curve_says_that_its_rounds_stop_short():
+    flow = cl.UniformFlow(density_base=9.999, width=1e6)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.1), 1.0)
+    np.testing.assert_allclose(cascade.move, 1.0 / (1.0 - 0.9999), rtol=1e-9)
+    assert not cascade.path.is_complete
+    assert "short of the fixed point" in str(cascade)
+
+
+@given(
+    st.floats(0.5, 30.0),
+    st.floats(0.05, 8.0),
+    st.floats(1e-3, 0.2),
+    st.floats(0.0, 40.0),
+    st.sampled_from(["logistic", "gaussian", "uniform"]),
+    st.sampled_from(["linear", "root", "bounded"]),
+)
+def test_a_curve_is_solved_at_its_first_crossing(middle, width, slope, shock, shape, kind):
+    flow = {
+        "logistic": cl.LogisticFlow(total_base=100.0, midpoint=middle, width=width),
+        "gaussian": cl.GaussianFlow(total_base=100.0, mean=middle, standard_deviation=width),
+        "uniform": cl.UniformFlow(density_base=100.0 / width, width=width, start=middle),
+    }[shape]
+    impact = {
+        "linear": cl.LinearImpact(slope_per_base=slope),
+        "root": cl.RegularisedSquareRootImpact(coefficient=10 * slope, crossover_base=5.0),
+        "bounded": cl.BoundedImpact(reference_price=100.0, slope_per_base=slope),
+    }[kind]
+    cascade = cl.solve(flow, impact, shock)
+    grid = np.linspace(shock, cascade.move, 2001)[:-1]
+    slack = 1e-9 * max(1.0, cascade.move)
+    assert (move_image(flow, impact, shock, grid) - grid > -slack).all()
+    assert abs(cascade.residual) <= slack
+
+
+@given(LOTS, st.sampled_from([1 / 64, 1 / 16, 0.25]))
+def test_many_shocks_at_once_equal_one_at_a_time(lots, slope):
+    flow, impact = book(lots), cl.LinearImpact(slope_per_base=slope)
+    shocks = np.arange(0, 41) / 2.0
+    frame = solve_shocks(flow, impact, shocks)
+    singles = [cl.solve(flow, impact, float(s)) for s in shocks]
+    assert frame["move"].to_list() == [c.move for c in singles]
+    assert frame["quantity_base"].to_list() == [c.quantity_base for c in singles]
+    assert frame["is_exhausted"].to_list() == [c.status == "exhausted" for c in singles]
+
+
+def test_phase_diagram_has_one_row_per_pair_and_rises_with_both_axes():
+    flow = cl.LogisticFlow(total_base=1000, midpoint=10, width=1)
+    frame = phase_diagram(flow, [0.001, 0.004, 0.01], [1.0, 5.0, 9.0])
+    table = frame.pivot(on="shock", index="slope_per_base", values="move").drop("slope_per_base")
+    assert frame.height == 9
+    assert (np.diff(table.to_numpy(), axis=0) > 0).all()
+    assert (np.diff(table.to_numpy(), axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("shock", [-1.0, float("nan"), float("inf")])
+def test_a_shock_that_is_no_move_is_refused(shock):
+    with pytest.raises(ParameterError, match=r"shock is .*expected a finite move of at least 0"):
+        cl.solve(cl.UniformFlow(density_base=1, width=1), cl.LinearImpact(slope_per_base=1), shock)
+
+
+def test_sizes_with_a_sign_are_refused_and_the_row_is_named():
+    with pytest.raises(ParameterError, match="sizes_base of row 1 is -2"):
+        cl.LedgerFlow(np.ones(3), np.array([1.0, -2.0, 3.0]), PRICE)
+    with pytest.raises(ParameterError, match="sizes_base of row 2 is nan"):
+        cl.LedgerFlow(np.ones(3), np.array([1.0, 2.0, np.nan]), PRICE)
+
+
+def test_a_ledger_of_two_markets_has_no_single_curve():
+    frame = pl.DataFrame(
+        {
+            "account": ["a", "b"],
+            "market": ["BTC", "ETH"],
+            "size_base": [1.0, 1.0],
+            "entry_price": [100.0, 10.0],
+            "margin_quote": [10.0, 1.0],
+        }
+    )
+    with pytest.raises(ParameterError, match=r"\['BTC', 'ETH'\].*expected one"):
+        cl.ledger_flow(cl.Ledger(frame), FlatRules(), PRICE)
+
+
+def test_the_summary_names_units_and_status_and_two_equal_runs_print_the_same():
+    flow = cl.LedgerFlow(np.array([1.0, 2.0]), np.ones(2), PRICE)
+    texts = {str(cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 1.0)) for _ in range(2)}
+    assert len(texts) == 1
+    text = texts.pop()
+    assert "total move y* (quote per base)" in text
+    assert "exhausted" in text
