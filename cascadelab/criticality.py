@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from cascadelab._rounds import least_root
 from cascadelab.errors import ParameterError
@@ -21,6 +22,7 @@ __all__ = [
     "critical_moves",
     "fixed_points",
     "folds",
+    "jumps",
     "loop_gain",
     "move_image",
 ]
@@ -197,6 +199,44 @@ def fixed_points(
     ends = np.concatenate([[shock], edges[edges > shock], [upper]])
     roots = [_bisect(flow, impact, shock, a, b) for a, b in pairwise(ends)]
     return np.unique([root for root in roots if root is not None])
+
+
+def jumps(flow: LedgerFlow, impact: Impact) -> pl.DataFrame:
+    r"""Shocks at which the cascade of a book jumps: every discontinuity of y*(s), exactly.
+
+    Parameters
+    ----------
+    flow : LedgerFlow
+    impact : Impact
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per shock at which at least one position is closed, in rising order: ``shock``,
+        ``move_before`` (the limit from below, which is the shock plus the impact so far),
+        ``move_after``, ``n_closed`` and ``closed_base`` by the jump. Positions due before any
+        shock are part of a first row with shock 0.
+
+    Notes
+    -----
+    With k positions closed, the next needs a shock of :math:`e_k=\theta_{k+1}-I(C_k)`; it is
+    reached once s exceeds the running maximum of :math:`e`. Flat stretches of that maximum are
+    the avalanches (the fold lines of a book).
+    """
+    thresholds, cumulative = flow.sorted_thresholds, flow.cumulative_base
+    depressions = impact.move(np.minimum(cumulative, impact.capacity_base))
+    needed = np.maximum.accumulate(np.maximum(thresholds - depressions[:-1], 0.0))
+    shocks, first, count = np.unique(needed, return_index=True, return_counts=True)
+    last = first + count
+    return pl.DataFrame(
+        {
+            "shock": shocks,
+            "move_before": shocks + depressions[first],
+            "move_after": shocks + depressions[last],
+            "n_closed": count,
+            "closed_base": cumulative[last] - cumulative[first],
+        }
+    )
 
 
 def _bisect(

@@ -112,3 +112,28 @@ def phase_diagram(
         for slope in slopes_per_base
     ]
     return pl.concat(parts)
+
+
+def loop_curve(
+    flow: LedgerFlow | ForcedFlow, impact: Impact, shock: float, upper: float
+) -> pl.DataFrame:
+    """Forced quantity and image F(y) along the move: the data of the cobweb.
+
+    Parameters
+    ----------
+    flow : LedgerFlow or ForcedFlow
+    impact : Impact
+    shock : float
+        s, coordinate units.
+    upper : float
+        End of the curve, coordinate units.
+
+    Returns
+    -------
+    polars.DataFrame
+        401 rows: ``move`` from 0 to `upper`, ``quantity_base``, ``image``.
+    """
+    moves = np.linspace(0.0, upper, 401)
+    quantities = flow.quantity(moves)
+    image = shock + impact.move(np.minimum(quantities, impact.capacity_base))
+    return pl.DataFrame({"move": moves, "quantity_base": quantities, "image": image})

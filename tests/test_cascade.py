@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import cascadelab as cl
 from cascadelab import _rounds
-from cascadelab.criticality import fixed_points, move_image
+from cascadelab.calibrate import impact_from_depth, scale_to_move
+from cascadelab.criticality import fixed_points, jumps, move_image
 from cascadelab.errors import ParameterError
 from cascadelab.margin import FlatRules
 from cascadelab.sweep import phase_diagram, solve_shocks
@@ -299,3 +300,44 @@ def test_the_summary_names_units_and_status_and_two_equal_runs_print_the_same():
     text = texts.pop()
     assert "total move y* (quote per base)" in text
     assert "exhausted" in text
+
+
+@given(LOTS, st.sampled_from([1 / 64, 1 / 16, 0.25]))
+def test_jumps_are_where_the_solution_jumps(lots, slope):
+    flow, impact = book(lots), cl.LinearImpact(slope_per_base=slope)
+    for row in jumps(flow, impact).iter_rows(named=True):
+        after = cl.solve(flow, impact, row["shock"])
+        assert after.move == row["move_after"]
+        if row["shock"] > 0:
+            before = cl.solve(flow, impact, row["shock"] - 1 / 1024)
+            assert before.move == row["move_before"] - 1 / 1024
+            closed = after.fills().height - before.fills().height
+            assert closed == row["n_closed"]
+
+
+def test_a_book_is_scaled_to_the_move_that_was_seen():
+    thresholds = np.array([0.02, 0.05, 0.08, 0.30])
+    flow = cl.LedgerFlow(thresholds, np.array([1.0, 2.0, 1.0, 4.0]), PRICE)
+    loop = scale_to_move(flow, cl.LinearImpact(slope_per_base=0.01), shock=0.04, move=0.10)
+    # 0.06 of impact needs 6 base; half the book (4 of 8) has its threshold by 0.10.
+    np.testing.assert_allclose(loop.cascade.quantity_base, 6.0, rtol=1e-12)
+    np.testing.assert_allclose(loop.flow.total_base, 12.0, rtol=1e-12)
+    np.testing.assert_allclose(loop.cascade.secant_gain, 0.6, rtol=1e-12)
+    assert loop.is_met
+    assert "open interest needed" in str(loop)
+
+
+def test_a_target_that_is_jumped_over_is_reported_as_not_met():
+    # Scaled by 2.5 the book would rest at 0.10 if pushed there, but from 0.05 the first position
+    # (2.5 base, 0.025) leaves it at 0.075, short of 0.09. It takes 4 base to reach the second,
+    # and then the cascade lands at 0.05 + 0.08.
+    flow = cl.LedgerFlow(np.array([0.05, 0.09]), np.ones(2), PRICE)
+    loop = scale_to_move(flow, cl.LinearImpact(slope_per_base=0.01), shock=0.05, move=0.10)
+    assert not loop.is_met
+    np.testing.assert_allclose([loop.scale, loop.cascade.move], [4.0, 0.13], rtol=1e-8)
+    assert "with this it passes" in str(loop)
+
+
+def test_depth_within_a_band_moves_the_price_to_its_edge():
+    impact = impact_from_depth(depth_quote=100e6, band_fraction=0.01, price=100e3)
+    np.testing.assert_allclose(impact.move(1_000.0), -np.log(0.99), rtol=1e-12)

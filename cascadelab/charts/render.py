@@ -38,7 +38,9 @@ MAX_ROWS = 5_000
 Specification = dict[str, Any]
 
 _AUTO_NAME = re.compile(r"\b(param|view)_(\d+)\b")
-_UTC_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?(Z|\+00:?00)?")
+_UTC_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?))?(Z|\+00:?00)?"
+)
 
 
 def specification(chart: alt.TopLevelMixin | Specification) -> Specification:

@@ -46,7 +46,15 @@ CATEGORIES: tuple[str, ...] = (
 )
 
 #: Dashes of lines, in the order of :data:`CATEGORIES`.
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2), (4, 4), (10, 4), (1, 3))
+DASHES: tuple[tuple[int, ...], ...] = (
+    (1, 0),
+    (6, 3),
+    (2, 2),
+    (8, 2, 2, 2),
+    (4, 4),
+    (10, 4),
+    (1, 3),
+)
 
 #: Text laid over every chart of synthetic data.
 WATERMARK = "SYNTHETIC DATA"
@@ -188,7 +196,9 @@ def _has_facets(chart: Any) -> bool:
     if chart.encoding is alt.Undefined:
         return False
     channels = ("row", "column", "facet")
-    return any(getattr(chart.encoding, name, alt.Undefined) is not alt.Undefined for name in channels)
+    return any(
+        getattr(chart.encoding, name, alt.Undefined) is not alt.Undefined for name in channels
+    )
 
 
 def _mark_title(chart: Any) -> Any:

@@ -118,7 +118,9 @@ def input_file(path: Path | str, *, source: str = "", licence: str = "") -> Path
     rows += [(label, text) for label, text in (("source", source), ("licence", licence)) if text]
     # The path itself is for the next run, which checks that the file is still the same.
     private = {"path": str(file.resolve())}
-    _publish(fact, f"{file.name}  sha256 {fact['sha256']}", Summary(title="Input", rows=rows), private)
+    _publish(
+        fact, f"{file.name}  sha256 {fact['sha256']}", Summary(title="Input", rows=rows), private
+    )
     return file
 
 

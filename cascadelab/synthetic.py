@@ -1,0 +1,48 @@
+"""Made-up books of positions, for examples and for what no venue publishes. Never data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cascadelab.errors import ParameterError
+from cascadelab.ledger import Ledger
+from cascadelab.rng import generator
+
+__all__ = ["draw_long_ledger"]
+
+
+def draw_long_ledger(*, n_positions: int, reference_price: float, seed: int) -> Ledger:
+    r"""Isolated long positions with entries below the price and mostly moderate leverage.
+
+    Parameters
+    ----------
+    n_positions : int
+        At least 1.
+    reference_price : float
+        Price :math:`p_0` before the shock, quote per base.
+    seed : int
+        Seed; the same seed gives the same book.
+
+    Returns
+    -------
+    Ledger
+
+    Notes
+    -----
+    Entries are :math:`p_0 e^{-0.04 X}` with X standard exponential (most positions are young),
+    leverage is :math:`2+48 B` with B ~ Beta(1.3, 12) (median about 5.5), notional is lognormal
+    with :math:`\mu=8.5`, :math:`\sigma=1.4` (a few large accounts hold most). No venue publishes
+    these distributions; they are the assumption, and the shape of every curve drawn from such a
+    book depends on it.
+    """
+    if n_positions < 1:
+        raise ParameterError(f"n_positions is {n_positions!r}; expected at least 1. Pass one.")
+    if not (np.isfinite(reference_price) and reference_price > 0):
+        raise ParameterError(
+            f"reference_price is {reference_price!r}; expected a positive price. Pass one."
+        )
+    rng = generator(seed)
+    entry = reference_price * np.exp(-0.04 * rng.standard_exponential(n_positions))
+    leverage = 2 + 48 * rng.beta(1.3, 12.0, n_positions)
+    notional = np.exp(8.5 + 1.4 * rng.standard_normal(n_positions))
+    return Ledger.from_arrays(entry_price=entry, size_base=notional / entry, leverage=leverage)
