@@ -48,8 +48,8 @@ def frame_to_latex(frame: pl.DataFrame, *, caption: str = "", notes: str = "") -
 
     Examples
     --------
+    >>> text = frame_to_latex(pl.DataFrame({"x_usd": [1.5]}))
     >>> r"x\_usd" in text, r"1.5 \\" in text
-    >>> r"x\\_usd" in text, r"1.5 \\\\" in text
     (True, True)
     """
     columns = "".join("r" if is_number else "l" for is_number in _alignment(frame))
