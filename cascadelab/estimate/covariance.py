@@ -1,0 +1,202 @@
+"""Error kinds of regressions and the sums they need: HAC at a cost that ignores the lag count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.errors import DataError, ParameterError
+from cascadelab.estimate.warn import warn_few_clusters, warn_long_lag
+from cascadelab.units import FloatArray
+
+__all__ = [
+    "Clustered",
+    "ErrorKind",
+    "Hac",
+    "Robust",
+    "bartlett_meat",
+    "bartlett_meat_by_lags",
+    "newey_west_lags",
+]
+
+#: Rows whose scores are held at once: they stay in the processor's cache.
+_BLOCK = 8192
+
+
+def newey_west_lags(n_obs: int, horizon: int = 0) -> int:
+    r"""Lag count of the Newey–West rule, at least ``horizon + 1`` for overlapping outcomes.
+
+    Parameters
+    ----------
+    n_obs : int
+        Observations.
+    horizon : int
+        Bars the outcome runs ahead; 0 for one-bar returns.
+
+    Notes
+    -----
+    :math:`L = \lfloor 4 (n/100)^{2/9} \rfloor`, Newey and West (1994), and :math:`L \ge h+1`
+    for a horizon h > 0.
+
+    Examples
+    --------
+    >>> newey_west_lags(4000), newey_west_lags(100, horizon=10)
+    (9, 11)
+    """
+    rule = int(np.floor(4.0 * (n_obs / 100.0) ** (2.0 / 9.0)))
+    return max(rule, horizon + 1) if horizon else rule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hac:
+    """Newey–West errors: Bartlett kernel, no small-sample correction.
+
+    Parameters
+    ----------
+    n_lags : int or None
+        Lags; None takes :func:`newey_west_lags`.
+    """
+
+    n_lags: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_lags is not None and self.n_lags < 0:
+            raise ParameterError.out_of_range(self, "n_lags", "an integer of at least 0")
+
+    def lags(self, n_obs: int) -> int:
+        """Lag count for `n_obs` rows; warns when it is more than a tenth of them."""
+        count = newey_west_lags(n_obs) if self.n_lags is None else int(self.n_lags)
+        if count >= n_obs:
+            raise ParameterError(
+                f"n_lags is {count} on {n_obs} rows; expected fewer lags than rows. Use fewer lags."
+            )
+        warn_long_lag(count, n_obs)
+        return count
+
+    def words(self, n_obs: int) -> str:
+        """Covariance estimator in words, with the lag rule."""
+        rule = "Newey-West rule 4(n/100)^(2/9)" if self.n_lags is None else "chosen"
+        count = newey_west_lags(n_obs) if self.n_lags is None else int(self.n_lags)
+        return f"HAC, Bartlett kernel, {count} lags ({rule})"
+
+    def statsmodels_options(self, n_obs: int) -> dict[str, Any]:
+        """Return the arguments of ``OLS.fit``."""
+        return {"cov_type": "HAC", "cov_kwds": {"maxlags": self.lags(n_obs)}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Robust:
+    """Heteroskedasticity-robust errors, HC1."""
+
+    def words(self, n_obs: int) -> str:
+        """Covariance estimator in words."""
+        return "heteroskedasticity-robust (HC1)"
+
+    def statsmodels_options(self, n_obs: int) -> dict[str, Any]:
+        """Return the arguments of ``OLS.fit``."""
+        return {"cov_type": "HC1"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Clustered:
+    """Cluster-robust errors, one-way or two-way, with statsmodels' small-sample correction.
+
+    Parameters
+    ----------
+    groups : array_like of shape (n,) or (n, 2)
+        Cluster labels of any type; two columns give two-way clustering.
+    """
+
+    groups: npt.ArrayLike
+
+    def codes(self, n_obs: int) -> npt.NDArray[np.int64]:
+        """Integer labels, shape (n,) or (n, 2)."""
+        labels = np.asarray(self.groups)
+        if labels.shape[0] != n_obs or labels.ndim > 2 or labels.shape[1:] not in ((), (1,), (2,)):
+            raise DataError(
+                f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
+                f"Give one or two labels per row."
+            )
+        parts = labels.reshape(n_obs, -1).T
+        coded = [np.unique(part, return_inverse=True)[1].astype(np.int64) for part in parts]
+        return coded[0] if len(coded) == 1 else np.column_stack(coded)
+
+    def counts(self, n_obs: int) -> list[int]:
+        """Clusters in each direction."""
+        codes = self.codes(n_obs).reshape(n_obs, -1)
+        return [int(column.max()) + 1 for column in codes.T]
+
+    def words(self, n_obs: int) -> str:
+        """Covariance estimator in words, with the cluster counts."""
+        counts = self.counts(n_obs)
+        way = "two-way " if len(counts) == 2 else ""
+        return f"{way}cluster-robust, {' x '.join(map(str, counts))} clusters"
+
+    def statsmodels_options(self, n_obs: int) -> dict[str, Any]:
+        """Return the arguments of ``OLS.fit``; warns below 30 clusters."""
+        fewest = min(self.counts(n_obs))
+        if fewest < 2:
+            raise DataError("One cluster only. Expected at least two. Use HAC errors instead.")
+        warn_few_clusters(fewest)
+        return {"cov_type": "cluster", "cov_kwds": {"groups": self.codes(n_obs)}}
+
+
+ErrorKind = Hac | Robust | Clustered
+
+
+def bartlett_meat(regressors: FloatArray, residual: FloatArray, n_lags: int) -> FloatArray:
+    r"""Sum of weighted autocovariances of the scores, shape (k, k), in one pass.
+
+    Parameters
+    ----------
+    regressors : ndarray of shape (n, k)
+    residual : ndarray of shape (n,)
+    n_lags : int
+        Bartlett lags L.
+
+    Returns
+    -------
+    ndarray of shape (k, k)
+        :math:`\Gamma_0 + \sum_{l=1}^{L} (1-\tfrac{l}{L+1})(\Gamma_l + \Gamma_l')`, with
+        :math:`\Gamma_l = \sum_t s_t s_{t-l}'` and :math:`s_t = x_t u_t`.
+
+    Notes
+    -----
+    The Bartlett kernel is a box convolved with itself, so that the sum equals
+    :math:`B'B/(L+1)`, where the rows of B are the n + L moving sums of L + 1 scores, zeros
+    outside the sample. The cost does not depend on L. :func:`bartlett_meat_by_lags` is the
+    readable twin.
+    """
+    n_rows, n_columns = regressors.shape
+    width = n_lags + 1
+    total = np.zeros((n_columns, n_columns))
+    tail = np.zeros((width, n_columns))
+    running = np.zeros(n_columns)
+    for start in range(0, n_rows + n_lags, _BLOCK):
+        stop = min(start + _BLOCK, n_rows + n_lags)
+        inside = min(stop, n_rows)
+        scores = np.zeros((stop - start, n_columns))
+        if inside > start:
+            part = slice(start, inside)
+            np.multiply(regressors[part], residual[part, None], out=scores[: inside - start])
+        joined = np.concatenate([tail, scores])
+        moving = scores - joined[: stop - start]
+        moving[0] += running
+        np.cumsum(moving, axis=0, out=moving)
+        running = moving[-1].copy()
+        total += moving.T @ moving
+        tail = joined[stop - start :]
+    return total / width
+
+
+def bartlett_meat_by_lags(regressors: FloatArray, residual: FloatArray, n_lags: int) -> FloatArray:
+    """Return the same sum lag by lag: the slow, readable twin of :func:`bartlett_meat`."""
+    scores = regressors * residual[:, None]
+    total = scores.T @ scores
+    for lag in range(1, n_lags + 1):
+        gamma = scores[lag:].T @ scores[:-lag]
+        total = total + (1.0 - lag / (n_lags + 1.0)) * (gamma + gamma.T)
+    return np.asarray(total)

@@ -1,0 +1,108 @@
+"""Errors and warnings of estimation: one class for each way the numbers can fail."""
+
+from __future__ import annotations
+
+import warnings
+
+from cascadelab.errors import CascadelabError, DataError, ParameterError
+
+__all__ = [
+    "CollinearError",
+    "ConstantRegressorError",
+    "EstimateWarning",
+    "FewClustersWarning",
+    "LongLagWarning",
+    "LookAheadError",
+    "NaiveGainError",
+    "NonFiniteError",
+    "SelectionError",
+    "WeakInstrumentWarning",
+    "warn_few_clusters",
+    "warn_long_lag",
+]
+
+
+class CollinearError(DataError):
+    """Columns are linearly dependent: their coefficients are not defined. Drop one of them."""
+
+    @classmethod
+    def of(cls, what: str, names: tuple[str, ...], column: str) -> CollinearError:
+        """Name the first column that the earlier ones reproduce."""
+        return cls(
+            f"{what}: column {column!r} is a linear combination of the others "
+            f"({', '.join(name for name in names if name != column)}). "
+            f"Expected linearly independent columns. Drop {column!r}."
+        )
+
+
+class ConstantRegressorError(DataError):
+    """A regressor never moves: its slope is not identified beside the constant."""
+
+    @classmethod
+    def of(cls, name: str, value: float) -> ConstantRegressorError:
+        """Name the column and its only value."""
+        return cls(
+            f"{name!r} is constant ({value:g} in every row). Expected a variable that moves. "
+            f"Use a longer sample or check the units of {name!r}."
+        )
+
+
+class NonFiniteError(DataError):
+    """A row holds NaN or infinity; rows are never dropped silently."""
+
+    @classmethod
+    def of(cls, name: str, row: int, value: float, n_bad: int) -> NonFiniteError:
+        """Name the column and the first bad row, counted from 0."""
+        more = f" ({n_bad} such rows)" if n_bad > 1 else ""
+        return cls(
+            f"{name!r}, row {row} is {value}{more}. Expected finite numbers in every row. "
+            f"Drop the rows on purpose, and say so in the sample note."
+        )
+
+
+class LookAheadError(DataError):
+    """An exposure was measured at or after the start of the outcome it shall explain."""
+
+
+class SelectionError(ParameterError):
+    """The estimator would select rows on the outcome (log–log impact); it is refused."""
+
+
+class NaiveGainError(CascadelabError, ValueError):
+    """The product of two OLS slopes is an R², not a loop gain; it is refused."""
+
+
+class EstimateWarning(UserWarning):
+    """A result is right but fragile."""
+
+
+class FewClustersWarning(EstimateWarning):
+    """Fewer than 30 clusters: cluster-robust errors are too small. Use the wild bootstrap."""
+
+
+class LongLagWarning(EstimateWarning):
+    """The HAC lag is longer than a tenth of the sample: errors are biased down."""
+
+
+class WeakInstrumentWarning(EstimateWarning):
+    """The effective first-stage F is below 10: read the Anderson–Rubin set, not the t-ratio."""
+
+
+def warn_few_clusters(n_clusters: int, minimum: int = 30) -> None:
+    """Warn when there are fewer clusters than `minimum`."""
+    if n_clusters < minimum:
+        text = (
+            f"{n_clusters} clusters; cluster-robust errors need about {minimum} and are too small "
+            f"below. Report the wild-cluster bootstrap p-value (wild_cluster_test) instead."
+        )
+        warnings.warn(text, FewClustersWarning, stacklevel=4)
+
+
+def warn_long_lag(n_lags: int, n_obs: int) -> None:
+    """Warn when the lag exceeds a tenth of the sample."""
+    if n_lags > n_obs / 10:
+        text = (
+            f"{n_lags} HAC lags on {n_obs} rows is more than a tenth of the sample; errors are "
+            f"biased down. Use fewer lags, or a block bootstrap."
+        )
+        warnings.warn(text, LongLagWarning, stacklevel=4)
