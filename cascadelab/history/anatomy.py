@@ -1,0 +1,393 @@
+"""Anatomy of one episode: what moved when, from shipped figures or from files of a user's own."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from cascadelab.display import Displayed, Summary
+from cascadelab.errors import DataError, ParameterError
+from cascadelab.history.catalogue import Episode, episode, episodes, intraday
+from cascadelab.history.quality import Quality
+from cascadelab.history.reading import Reading
+from cascadelab.history.registry import read
+from cascadelab.history.transforms import bars_from_trades
+
+__all__ = ["Anatomy", "Dislocation", "anatomy", "anatomy_from_files", "dislocation"]
+
+#: What is shown on each side of an episode whose times are known to the minute.
+_MARGIN = timedelta(minutes=30)
+_SUFFIXES = (".zip", ".gz", ".csv")
+_COLUMNS = ["started_at", "ended_at", "value", "unit", "series", "source"]
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy(Displayed):
+    """What is known of an episode, by the minute where somebody wrote it down.
+
+    Parameters
+    ----------
+    episode : Episode
+        Figures chosen for the episode as a whole.
+    started_at, ended_at : datetime
+        Window of the figures below, UTC.
+    prices, depth, liquidations, deleveraging, other : polars.DataFrame
+        Columns ``started_at``, ``ended_at`` (null for a moment), ``value``, ``unit``,
+        ``series``, ``source``; times in UTC, rising.
+    events : polars.DataFrame
+        ``started_at``, ``event``, ``note``, ``source``.
+    qualities : tuple of Quality
+        One per file read; empty for shipped figures.
+    """
+
+    episode: Episode
+    started_at: datetime
+    ended_at: datetime
+    prices: pl.DataFrame
+    depth: pl.DataFrame
+    liquidations: pl.DataFrame
+    deleveraging: pl.DataFrame
+    other: pl.DataFrame
+    events: pl.DataFrame
+    qualities: tuple[Quality, ...] = ()
+
+    @property
+    def n_figures(self) -> int:
+        """Time-stamped figures and events held."""
+        parts = (self.prices, self.depth, self.liquidations, self.deleveraging, self.other)
+        return sum(part.height for part in parts) + self.events.height
+
+    def to_frame(self) -> pl.DataFrame:
+        """All figures in one table, with the part they belong to."""
+        parts = {
+            "price": self.prices,
+            "depth": self.depth,
+            "liquidation": self.liquidations,
+            "deleveraging": self.deleveraging,
+            "other": self.other,
+        }
+        frames = [f.with_columns(pl.lit(name).alias("part")) for name, f in parts.items()]
+        return pl.concat(frames).sort("started_at", "part", "series")
+
+    def summary(self) -> Summary:
+        """Return what is held, series by series."""
+        frame = (
+            self.to_frame()
+            .group_by("part", "series", "unit", maintain_order=True)
+            .agg(
+                n_figures=pl.len(),
+                first=pl.col("started_at").min().dt.to_string("%H:%M:%S"),
+                last=pl.col("started_at").max().dt.to_string("%H:%M:%S"),
+                lowest=pl.col("value").min(),
+                highest=pl.col("value").max(),
+            )
+            .sort("part", "series")
+        )
+        title = f"{self.episode.episode_id}: figures by the minute, times in UTC"
+        return Summary(title=title, frame=frame)
+
+
+def anatomy(episode_id: str) -> Anatomy:
+    """Anatomy of an episode from the figures that ship with the package.
+
+    Figures of other episodes that started on the same day are taken too: they are other sides of
+    the same event (the exchange-wide one, one venue, one token).
+
+    Parameters
+    ----------
+    episode_id : str
+        Such as ``"2025-10-10_crypto_wide"``.
+
+    Raises
+    ------
+    ParameterError
+        If the episode is unknown; suggests the nearest.
+    """
+    chosen = episode(episode_id)
+    day = chosen["started_at"].date()
+    related = episodes().filter(pl.col("started_at").dt.date() == day)["episode_id"]
+    rows = intraday().filter(
+        pl.col("episode_id").is_in(related.to_list()) & pl.col("started_at").is_not_null()
+    )
+    figures = rows.filter(~pl.col("quantity").str.starts_with("event")).select(
+        "started_at",
+        "ended_at",
+        "value",
+        "unit",
+        series="quantity",
+        source="source_publisher",
+    )
+    events = rows.filter(pl.col("quantity").str.starts_with("event")).select(
+        "started_at",
+        event=pl.col("quantity").str.replace(r"^event:\s*", ""),
+        note="note",
+        source="source_publisher",
+    )
+    return _assemble(chosen, figures, events, ())
+
+
+def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
+    """Anatomy of an episode from a user's own files: klines, mark prices, trades, bookDepth.
+
+    Every file below `data_dir` whose name carries the episode's first day (``2025-10-10`` or
+    ``20251010``) is read, recognised by its content. Trades become one-minute bars.
+
+    Parameters
+    ----------
+    episode_id : str
+    data_dir : str or Path
+
+    Returns
+    -------
+    Anatomy
+        With the events of the catalogue and one quality note per file.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, holds no file of that day, or a file cannot be read: names
+        the file and what to do.
+    """
+    shipped = anatomy(episode_id)
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise DataError.in_file(folder, "There is no such folder.", "Correct data_dir.")
+    day = shipped.episode["started_at"].date()
+    stamp = re.compile(f"{day:%Y-%m-%d}|{day:%Y%m%d}")
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in _SUFFIXES and stamp.search(path.name)
+    )
+    readings = [read(path) for path in files]
+    parts = [_figures(reading) for reading in readings if reading.kind in _FIGURES]
+    if not parts:
+        raise DataError.in_file(
+            folder,
+            f"No file of {day} with trades, bars or depth is here ({len(files)} carry the day).",
+            "Point data_dir at a folder with such files; their names must carry the day.",
+        )
+    qualities = tuple(reading.quality for reading in readings if reading.kind in _FIGURES)
+    return _assemble(shipped.episode, pl.concat(parts), shipped.events, qualities)
+
+
+def _assemble(
+    chosen: Episode, figures: pl.DataFrame, events: pl.DataFrame, qualities: tuple[Quality, ...]
+) -> Anatomy:
+    start, end = _window(chosen, figures)
+    inside = figures.filter(pl.col("started_at").is_between(start, end)).sort(
+        "started_at", "series"
+    )
+    text, unit = pl.col("series").str.to_lowercase(), pl.col("unit")
+    is_money = unit.str.contains("USD|GBP|EUR")
+    is_depth = text.str.contains(r"\bdepth|liquidity|resting") & ~text.str.contains("corrupted")
+    is_dropped = text.str.contains("corrupted")
+    is_adl = text.str.contains("deleverag")
+    is_liquidation = text.str.contains("liquidat") & ~is_adl
+    is_price = text.str.contains(r"\bprice") & is_money
+    kind = (
+        pl.when(is_dropped).then(pl.lit("other"))
+        .when(is_adl).then(pl.lit("deleveraging"))
+        .when(is_liquidation).then(pl.lit("liquidations"))
+        .when(is_depth).then(pl.lit("depth"))
+        .when(is_price).then(pl.lit("prices"))
+        .otherwise(pl.lit("other"))
+    )  # fmt: skip
+    parts = {
+        name: inside.filter(kind == name).select(_COLUMNS)
+        for name in ("prices", "depth", "liquidations", "deleveraging", "other")
+    }
+    seen = events.filter(pl.col("started_at").dt.date() == chosen["started_at"].date())
+    return Anatomy(
+        episode=chosen,
+        started_at=start,
+        ended_at=end,
+        events=seen.sort("started_at"),
+        qualities=qualities,
+        **parts,
+    )
+
+
+def _window(chosen: Episode, figures: pl.DataFrame) -> tuple[datetime, datetime]:
+    """Minutes around the episode where its times are known so well, otherwise all its figures."""
+    start, end = chosen["started_at"], chosen["ended_at"] or chosen["started_at"]
+    has_minutes = "T" in str(chosen["date_start_utc"])
+    if has_minutes:
+        return start - _MARGIN, min(end, start + timedelta(hours=2)) + _MARGIN
+    times = figures["started_at"]
+    last = end + timedelta(days=1)
+    return min(start, times.min() or start), max(last, times.max() or last)  # type: ignore[type-var, return-value]
+
+
+def _figures(reading: Reading) -> pl.DataFrame:
+    frame, quality = reading.frame(), reading.quality
+    label = f"{quality.venue} {quality.symbol}".strip()
+    return _FIGURES[reading.kind](frame, label).with_columns(
+        pl.lit(quality.source).alias("source"), pl.lit(None, dtype=frame_time(frame)).alias("ended_at")
+    ).select(_COLUMNS)
+
+
+def frame_time(frame: pl.DataFrame) -> pl.DataType:
+    """Type of the first time column of a frame."""
+    return next(dtype for dtype in frame.dtypes if isinstance(dtype, pl.Datetime))
+
+
+def _bar_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    series = frame["series"][0] if "series" in frame.columns else "trade"
+    parts = [
+        frame.select(
+            started_at="opened_at",
+            value=name,
+            unit=pl.lit("USD"),
+            series=pl.lit(f"{label} {series} price {name}"),
+        )
+        for name in ("low", "close")
+    ]
+    return pl.concat(parts)
+
+
+def _trade_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    bars = bars_from_trades(frame, "1m")
+    return _bar_figures(bars, label)
+
+
+def _depth_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    usable = frame.filter(
+        pl.col("band_fraction").abs().round(4).is_in([0.01, 0.05])
+        & pl.col("depth_quote").is_not_null()
+    )
+    side = pl.when(pl.col("band_fraction") < 0).then(pl.lit("bids")).otherwise(pl.lit("asks"))
+    width = (pl.col("band_fraction").abs() * 100).round(0).cast(pl.Int64).cast(pl.String)
+    return usable.select(
+        started_at="observed_at",
+        value="depth_quote",
+        unit=pl.lit("USD"),
+        series=pl.lit(f"{label} depth, ") + side + pl.lit(" within ") + width + pl.lit("%"),
+    )
+
+
+_FIGURES = {"bars": _bar_figures, "trades": _trade_figures, "depth": _depth_figures}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dislocation(Displayed):
+    r"""How much further a price fell on one venue than on a reference venue.
+
+    Parameters
+    ----------
+    venue, reference : str
+        Names.
+    price_before, price_low : float
+        On the venue: last price before the start, lowest price, quote per base.
+    reference_before, reference_low : float
+        The same on the reference venue.
+
+    Notes
+    -----
+    With falls in logs, ``local_share`` is :math:`1 - y_{ref}/y_{venue}`: the secant gain of the
+    venue's own loop if the reference fall is taken as its shock. The reference fell too because
+    arbitrage carried sales to it, so the loop's share of the whole fall may be larger; and what
+    is local to a venue includes withdrawn quotes and voluntary sales, so the share due to forced
+    closing alone may be smaller.
+    """
+
+    venue: str
+    reference: str
+    price_before: float
+    price_low: float
+    reference_before: float
+    reference_low: float
+
+    @property
+    def fall(self) -> float:
+        """Fall on the venue, log points."""
+        return math.log(self.price_before / self.price_low)
+
+    @property
+    def reference_fall(self) -> float:
+        """Fall on the reference venue, log points."""
+        return math.log(self.reference_before / self.reference_low)
+
+    @property
+    def local_share(self) -> float:
+        """Share of the venue's fall that the reference did not share."""
+        return 1.0 - self.reference_fall / self.fall
+
+    @property
+    def amplification(self) -> float:
+        """Fall on the venue over fall on the reference."""
+        return self.fall / self.reference_fall
+
+    def to_dict(self) -> dict[str, float | str]:
+        """Plain values, falls as fractions of the price."""
+        return {
+            "venue": self.venue,
+            "reference": self.reference,
+            "price_before": self.price_before,
+            "price_low": self.price_low,
+            "fall_fraction": 1.0 - self.price_low / self.price_before,
+            "reference_fall_fraction": 1.0 - self.reference_low / self.reference_before,
+            "local_share": self.local_share,
+            "amplification": self.amplification,
+        }
+
+    def summary(self) -> Summary:
+        """Return the comparison as a printable table."""
+        rows: list[tuple[str, object]] = [(k.replace("_", " "), v) for k, v in self.to_dict().items()]
+        notes = [
+            "Local share: part of the venue's log fall that the reference venue did not share; "
+            "the venue's own endogenous share if the reference fall is taken as exogenous."
+        ]
+        return Summary(title="Dislocation between venues", rows=rows, notes=notes)
+
+
+def dislocation(
+    venue: pl.DataFrame, reference: pl.DataFrame, started_at: datetime, *, low: str = "low"
+) -> Dislocation:
+    """Compare the falls of two price series from one moment on.
+
+    Parameters
+    ----------
+    venue, reference : polars.DataFrame
+        One symbol each: ``minute_at``, ``symbol``, ``venue``, ``close`` and the column `low`.
+    started_at : datetime
+        The price before is the last close of the minutes before it, UTC.
+    low : str
+        Column whose minimum is the low: ``"low"`` (trades) or ``"close"`` (closes of minutes).
+
+    Raises
+    ------
+    ParameterError
+        If a series has no minute before `started_at`, or none after it, or did not fall.
+    """
+    ends = []
+    for frame in (venue, reference):
+        name = f"{frame['venue'][0]} {frame['symbol'][0]}" if frame.height else "the series"
+        before = frame.filter(pl.col("minute_at") < started_at).sort("minute_at")
+        after = frame.filter(pl.col("minute_at") >= started_at)
+        if before.is_empty() or after.is_empty():
+            raise ParameterError(
+                f"{name} has no minute {'before' if before.is_empty() else 'after'} {started_at}; "
+                f"expected both. Choose started_at inside the span of the series."
+            )
+        first, last = float(before["close"][-1]), float(after[low].min())  # type: ignore[arg-type]
+        if last >= first:
+            raise ParameterError(
+                f"{name} did not fall after {started_at} ({first:g} to {last:g}); "
+                f"expected a fall. Choose another start or series."
+            )
+        ends.append((name, first, last))
+    (name, before_, low_), (ref_name, ref_before, ref_low) = ends
+    return Dislocation(
+        venue=name,
+        reference=ref_name,
+        price_before=before_,
+        price_low=low_,
+        reference_before=ref_before,
+        reference_low=ref_low,
+    )
