@@ -42,7 +42,7 @@ _EPOCH_UNITS = (
     ("s", 10**8, 10**11),
     ("ms", 10**11, 10**14),
     ("us", 10**14, 10**17),
-    ("ns", 10**17, 2**63),
+    ("ns", 10**17, 9 * 10**18),
 )
 #: A space beside a separator: such a block goes the careful way.
 _PADDING = (b", ", b" ,", b"\n ", b" \n", b" \r", b"\t")
@@ -266,7 +266,9 @@ def _cast(field: Field) -> pl.Expr:
 def _times(raw: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
     convert: dict[str, Callable[[pl.Expr], pl.Expr]] = {"epoch": _from_epoch, "time": _from_text}
     return raw.with_columns(
-        convert[field.type](pl.col(field.name)) for field in fields if field.type in convert
+        convert[field.type](pl.col(field.name)).alias(field.name)
+        for field in fields
+        if field.type in convert
     )
 
 
