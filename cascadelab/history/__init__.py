@@ -1,0 +1,26 @@
+"""Readers of public archives, what they found, and the catalogue of episodes.
+
+``read(path)`` recognises a file by its content and returns a :class:`Reading`: the data in the
+documented table of its kind, and a :class:`Quality` report. A reader does not fix; it reports.
+"""
+
+from cascadelab.history import binance, catalogue, tardis
+from cascadelab.history.contracts import Contract
+from cascadelab.history.quality import FrozenBand, Gap, Quality
+from cascadelab.history.reading import Reading
+from cascadelab.history.registry import FORMATS, read
+from cascadelab.history.tables import KINDS
+
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "Contract",
+    "FrozenBand",
+    "Gap",
+    "Quality",
+    "Reading",
+    "binance",
+    "catalogue",
+    "read",
+    "tardis",
+]

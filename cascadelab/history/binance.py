@@ -1,0 +1,270 @@
+"""Readers of the Binance public archive (data.binance.vision): zip files with one CSV.
+
+The header comes and goes with the year and the market, times are milliseconds or (spot since
+2025) microseconds, COIN-M quantities are contracts. All of it is seen from the content, except
+the symbol, which only the name of the file or of the zip member tells.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+from cascadelab.errors import DataError, ParameterError
+from cascadelab.history import binance_bars, binance_depth
+from cascadelab.history.checks import check_pauses, with_notes
+from cascadelab.history.contracts import COINS, Contract, binance_contract
+from cascadelab.history.formats import Context, Format, State
+from cascadelab.history.parse import Field
+from cascadelab.history.quality import Quality
+from cascadelab.history.reading import Reading, read_source
+from cascadelab.history.source import open_source
+
+__all__ = [
+    "FORMATS",
+    "read_agg_trades",
+    "read_book_depth",
+    "read_index_klines",
+    "read_klines",
+    "read_mark_klines",
+    "read_premium_klines",
+]
+
+_SYMBOL = re.compile(r"^([A-Z0-9]+(?:_(?:PERP|\d{6}))?)-")
+
+
+def symbol_of(context: Context) -> str:
+    """Return the symbol the caller gave, else the one in the member or file name, else empty."""
+    if context.symbol:
+        return context.symbol
+    for name in context.source.names:
+        match = _SYMBOL.match(name)
+        if match:
+            return match[1]
+    return ""
+
+
+def make_context(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None, series: str = ""
+) -> Context:
+    """Return the context of a file, its symbol taken from the name where none is given.
+
+    Raises
+    ------
+    ParameterError
+        If `symbol` is not a text or `contract` not a Contract.
+    DataError
+        As :func:`cascadelab.history.source.open_source`.
+    """
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        raise ParameterError(f"symbol is {symbol!r}; expected a name such as 'BTCUSDT'. Pass one.")
+    if contract is not None and not isinstance(contract, Contract):
+        raise ParameterError(f"contract is {contract!r}; expected a Contract. Pass one.")
+    context = Context(
+        source=open_source(path), symbol=symbol or "", contract=contract, series=series
+    )
+    return context
+
+
+def _begin_agg_trades(frame: pl.DataFrame, context: Context) -> State:
+    symbol = symbol_of(context)
+    is_spot = "is_best_match" in frame.columns
+    contract = context.contract or (COINS if is_spot else binance_contract(symbol))
+    is_whole = bool((frame["quantity"] == frame["quantity"].floor()).all())
+    if not (symbol or context.contract or is_spot) and is_whole:
+        problem = "All quantities are whole and no name tells the symbol: coins or contracts?"
+        cure = "Pass symbol='...' (COIN-M symbols end in USD_PERP or USD_yymmdd)."
+        raise DataError.in_file(context.source.path, problem, cure)
+    by_name = binance_bars.venue_of(context, symbol, contract)
+    market = "binance-spot" if is_spot else by_name.replace("binance-spot", "binance")
+    note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
+    return State(venue=market, symbol=symbol, contract=contract, notes=(note,) if note else ())
+
+
+def _tidy_agg_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    contract = state.contract or COINS
+    is_sold = pl.col("is_buyer_maker")
+    size = contract.size_base(pl.col("quantity"), pl.col("price"))
+    return frame.select(
+        traded_at="transact_time",
+        venue=pl.lit(state.venue),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        trade_id="agg_trade_id",
+        side=pl.when(is_sold).then(pl.lit("sell")).otherwise(pl.lit("buy")),
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(is_sold).then(-size).otherwise(size),
+        n_trades=pl.col("last_trade_id") - pl.col("first_trade_id") + 1,
+    )
+
+
+def _finish_agg_trades(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    ids = frame["trade_id"].cast(pl.Int64)
+    span = int(str(ids.max())) - int(str(ids.min())) + 1
+    n_missing = span - ids.n_unique()
+    n_repeated = frame.height - ids.n_unique()
+    quality = with_notes(
+        quality,
+        f"{n_missing:,} aggregate identifiers between the first and last are not in the file."
+        if n_missing
+        else "",
+        f"{n_repeated:,} rows repeat an identifier with other values." if n_repeated else "",
+    )
+    return frame, check_pauses(quality)
+
+
+AGG_TRADES = Format(
+    name="binance_agg_trades",
+    kind="trades",
+    time="traded_at",
+    has_headerless=True,
+    fields=(
+        Field(name="agg_trade_id", type="integer"),
+        Field(name="price", rule="positive"),
+        Field(name="quantity", rule="positive"),
+        Field(name="first_trade_id", type="integer"),
+        Field(name="last_trade_id", type="integer"),
+        Field(name="transact_time", type="epoch"),
+        Field(name="is_buyer_maker", type="boolean"),
+        Field(name="is_best_match", type="boolean", is_optional=True),
+    ),
+    begin=_begin_agg_trades,
+    tidy=_tidy_agg_trades,
+    finish=_finish_agg_trades,
+)
+
+#: Formats of this venue, most specific first.
+FORMATS = (binance_bars.KLINES, binance_depth.BOOK_DEPTH, AGG_TRADES)
+
+
+def read_klines(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None
+) -> Reading:
+    """Bars of trades (``klines``): spot, USD-M or COIN-M, with or without header.
+
+    Parameters
+    ----------
+    path : str or Path
+        Zip, gz or CSV.
+    symbol : str, optional
+        By default from the name of the zip member or file.
+    contract : Contract, optional
+        By default found from the content: volumes in coins, or contracts of 100 or 10 USD.
+
+    Returns
+    -------
+    Reading
+        Kind ``"bars"``, series ``"trade"``; volumes in base units, ``flow_base`` signed.
+
+    Raises
+    ------
+    DataError
+        If the file is not what it should be; names file, line and rule.
+
+    Notes
+    -----
+    COIN-M files hold contracts in ``volume`` and coins in ``quote_volume``; here ``volume_base``
+    is coins and ``volume_quote`` the face of the contracts in USD, as for every other market.
+    """
+    return read_source(make_context(path, symbol, contract, "trade"), [binance_bars.KLINES])
+
+
+def read_mark_klines(path: str | Path, symbol: str | None = None) -> Reading:
+    """Bars of the mark price (``markPriceKlines``); volumes are null.
+
+    Parameters
+    ----------
+    path, symbol
+        As :func:`read_klines`.
+
+    Returns
+    -------
+    Reading
+        Kind ``"bars"``, series ``"mark"``.
+
+    Raises
+    ------
+    DataError
+        Also if the file holds traded volume.
+    """
+    return read_source(make_context(path, symbol, None, "mark"), [binance_bars.KLINES])
+
+
+def read_index_klines(path: str | Path, symbol: str | None = None) -> Reading:
+    """Bars of the index price (``indexPriceKlines``); as :func:`read_mark_klines`."""
+    return read_source(make_context(path, symbol, None, "index"), [binance_bars.KLINES])
+
+
+def read_premium_klines(path: str | Path, symbol: str | None = None) -> Reading:
+    """Bars of the premium index (``premiumIndexKlines``): fractions, of either sign.
+
+    As :func:`read_mark_klines`; series ``"premium"``.
+    """
+    return read_source(make_context(path, symbol, None, "premium"), [binance_bars.KLINES])
+
+
+def read_agg_trades(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None
+) -> Reading:
+    """Aggregated trades (``aggTrades``): one row per taker order and price.
+
+    Parameters
+    ----------
+    path, symbol, contract
+        As :func:`read_klines`; the contract is the one of the symbol.
+
+    Returns
+    -------
+    Reading
+        Kind ``"trades"``; ``quantity_base`` positive where the taker bought (the buyer was not
+        the maker).
+
+    Raises
+    ------
+    DataError
+        Also where whole quantities and no symbol leave open whether they are contracts.
+    """
+    return read_source(make_context(path, symbol, contract), [AGG_TRADES])
+
+
+def read_book_depth(
+    path: str | Path, symbol: str | None = None, marks: Reading | pl.DataFrame | None = None
+) -> Reading:
+    """Cumulative depth in bands around the price (``bookDepth``), frozen bands masked.
+
+    Parameters
+    ----------
+    path, symbol
+        As :func:`read_klines`.
+    marks : Reading or polars.DataFrame, optional
+        Bars of the mark price over the same time; each band is then checked to lie where its
+        name says, and the count of those that do not is noted.
+
+    Returns
+    -------
+    Reading
+        Kind ``"depth"``. A band that does not change for 5 snapshots or more is null from the
+        first to the last of them and ``is_frozen``. Snapshots whose average bid within the
+        innermost band lies above the average ask are ``is_crossed``; they are not masked.
+
+    Raises
+    ------
+    DataError
+        If the file is not what it should be.
+    ParameterError
+        If `marks` are not bars.
+
+    Notes
+    -----
+    This is no order book: 10 or 12 cumulative bands about every 30 seconds.
+    """
+    bars = marks.frame() if isinstance(marks, Reading) else marks
+    if bars is not None and not {"opened_at", "closed_at", "high", "low"} <= set(bars.columns):
+        raise ParameterError("marks are not bars. Pass history.binance.read_mark_klines(...).")
+    context = make_context(path, symbol)
+    full = Context(source=context.source, symbol=context.symbol, marks=bars)
+    return read_source(full, [binance_depth.BOOK_DEPTH])

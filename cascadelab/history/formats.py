@@ -1,0 +1,249 @@
+"""What a format is, the list of known ones, and how a file is recognised by its first lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from cascadelab.errors import DataError
+from cascadelab.history.contracts import Contract
+from cascadelab.history.parse import Field, is_value_of
+from cascadelab.history.quality import Quality
+from cascadelab.history.source import Head, Source
+
+__all__ = ["Context", "Format", "Layout", "layout_of", "recognise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a reader knows before the first row, besides the rows.
+
+    Parameters
+    ----------
+    source : Source
+    symbol : str
+        Given by the caller, else from the file or member name; empty if neither tells.
+    contract : Contract or None
+        Given by the caller; None to take the one of the symbol.
+    series : str
+        Bars only: which series the caller asked for; empty for any.
+    marks : polars.DataFrame or None
+        Depth only: bars of the mark price to check the bands against.
+    """
+
+    source: Source
+    symbol: str = ""
+    contract: Contract | None = None
+    series: str = ""
+    marks: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One way a venue writes one kind of data.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"binance_klines"``.
+    kind : str
+        Kind of the result, a key of :data:`cascadelab.history.tables.KINDS`.
+    fields : tuple of Field
+        In the order of a file without header.
+    time : str
+        Time column of the table.
+    has_headerless : bool
+        Whether files without a header exist.
+    begin : callable
+        ``begin(frame, context) -> state``: what the first block tells about units.
+    tidy : callable
+        ``tidy(frame, state) -> frame``: one block into the columns of the kind.
+    finish : callable
+        ``finish(frame, quality, context) -> (frame, quality)``: checks on the whole.
+    """
+
+    name: str
+    kind: str
+    fields: tuple[Field, ...]
+    time: str
+    begin: Callable[[pl.DataFrame, Context], State]
+    tidy: Callable[[pl.DataFrame, State], pl.DataFrame]
+    finish: Callable[[pl.DataFrame, Quality, Context], tuple[pl.DataFrame, Quality]]
+    has_headerless: bool = False
+
+    @property
+    def required(self) -> list[str]:
+        """Names a header must have."""
+        return [item.name for item in self.fields if not item.is_optional]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What the first block told: the same for all blocks of a file.
+
+    Parameters
+    ----------
+    venue, symbol : str
+        Written into the rows; a null where empty.
+    contract : Contract or None
+        None where rows carry no quantity, or carry their own exchange and symbol.
+    series : str
+        Bars only.
+    has_volume : bool
+        Bars only: whether volumes are volumes, not padding.
+    positive : tuple of str
+        Fields that must be above zero now that the content is known.
+    notes : tuple of str
+    """
+
+    venue: str = ""
+    symbol: str = ""
+    contract: Contract | None = None
+    series: str = ""
+    has_volume: bool = True
+    positive: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the columns of one file map to the fields of its format.
+
+    Parameters
+    ----------
+    columns : tuple of Field or None
+        In the order of the file; None for a column that is not used.
+    has_header : bool
+    header_line : int
+        Line of the header, from 1; 0 without one.
+    unused : tuple of str
+        Names of columns that are not used.
+    """
+
+    columns: tuple[Field | None, ...]
+    has_header: bool
+    header_line: int = 0
+    unused: tuple[str, ...] = ()
+
+    def under(self, state: State) -> Layout:
+        """Return the layout with the rules that the first block added."""
+        columns = tuple(
+            replace(item, rule="positive") if item and item.name in state.positive else item
+            for item in self.columns
+        )
+        return replace(self, columns=columns)
+
+
+def recognise(
+    source: Source, head: Head, wanted: Sequence[Format], known: Sequence[Format]
+) -> tuple[Format, Layout]:
+    """Return the format of a file and the layout of its columns, by content alone.
+
+    Parameters
+    ----------
+    source : Source
+    head : Head
+    wanted : sequence of Format
+        What the caller accepts; the first that fits is taken.
+    known : sequence of Format
+        All formats, to say what the file is when it is not wanted.
+
+    Raises
+    ------
+    DataError
+        If none fits; names what the file is, or the nearest format and what it lacks.
+    """
+    for candidate in wanted:
+        layout = layout_of(head, candidate)
+        if layout is not None:
+            return candidate, layout
+    names = ", ".join(item.name for item in wanted)
+    for other in known:
+        if layout_of(head, other) is not None:
+            problem = f"The file holds {other.kind} ({other.name}); {names} is expected."
+            cure = "Use the reader of that format, or history.read(path)."
+            raise DataError.in_file(source.path, problem, cure)
+    line, values = _first_lines(head)[0]
+    if _is_header(values):
+        raise _unknown_header(source, values, line, wanted)
+    shown = ",".join(values)[:80]
+    problem = f"The line {shown!r} fits no known format ({names})."
+    raise DataError.in_file(source.path, problem, "Check that the file is one of these.", line)
+
+
+def layout_of(head: Head, candidate: Format) -> Layout | None:
+    """Return the layout of a file under a format; None where the format does not fit."""
+    lines = _first_lines(head)
+    line, values = lines[0]
+    names = _normal(values)
+    if set(candidate.required) <= set(names) and len(set(names)) == len(names):
+        known = {item.name: item for item in candidate.fields}
+        return Layout(
+            columns=tuple(known.get(name) for name in names),
+            has_header=True,
+            header_line=line,
+            unused=tuple(name for name in names if name not in known),
+        )
+    if candidate.has_headerless and not _is_header(values):
+        for _, row in lines:
+            if _is_row_of(candidate, row):
+                return Layout(columns=candidate.fields[: len(row)], has_header=False)
+    return None
+
+
+def _is_row_of(candidate: Format, values: Sequence[str]) -> bool:
+    """Whether each value of a line has the type of its field; rules are for the parser."""
+    if not len(candidate.required) <= len(values) <= len(candidate.fields):
+        return False
+    columns = candidate.fields[: len(values)]
+    return all(_fits(item, text) for item, text in zip(columns, values, strict=True))
+
+
+def _fits(item: Field, text: str) -> bool:
+    """Whether a value has the type of a field; whether it keeps its rule is for the parser."""
+    if not text:
+        return item.is_nullable
+    return is_value_of(Field(name=item.name, type=item.type), text)
+
+
+def _first_lines(head: Head) -> list[tuple[int, list[str]]]:
+    """Return the first lines that hold something, with their numbers, as fields."""
+    filled = [(line, text) for line, text in enumerate(head.lines, start=1) if text.strip()]
+    return [(line, [value.strip() for value in text.split(",")]) for line, text in filled[:8]]
+
+
+def _is_header(values: Sequence[str]) -> bool:
+    """Return True where the first field is a word: a letter first, and not a number or a date."""
+    first = values[0].strip('"')
+    return first[:1].isalpha() and first.lower() not in ("nan", "inf", "true", "false", "none")
+
+
+def _normal(values: Sequence[str]) -> list[str]:
+    return [value.strip().strip('"').lower() for value in values]
+
+
+def _unknown_header(
+    source: Source, values: Sequence[str], line: int, formats: Sequence[Format]
+) -> DataError:
+    names = _normal(values)
+    shown = ",".join(names)
+    nearest = max(formats, key=lambda item: len(set(item.required) & set(names)))
+    shared = set(nearest.required) & set(names)
+    if len(shared) * 2 < len(nearest.required):
+        known = ", ".join(item.name for item in formats)
+        problem = f"The header {shown[:120]!r} belongs to no known format ({known})."
+        return DataError.in_file(source.path, problem, "Check that the file is one of these.", line)
+    lacking = [name for name in nearest.required if name not in names]
+    if not lacking:
+        twice = next(name for name in names if names.count(name) > 1)
+        problem = f"The header names {twice!r} twice."
+        return DataError.in_file(source.path, problem, "Rename one of the columns.", line)
+    close = difflib.get_close_matches(lacking[0], names, n=1)
+    found = f" It has {close[0]!r} instead." if close else ""
+    problem = f"The header lacks {', '.join(map(repr, lacking))} of {nearest.name}.{found}"
+    return DataError.in_file(
+        source.path, problem, "Restore the names of the format, or download the file again.", line
+    )

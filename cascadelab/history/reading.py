@@ -1,0 +1,199 @@
+"""From a path to data and quality: the steps every reader shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import polars as pl
+
+from cascadelab.display import Displayed, Summary
+from cascadelab.errors import DataError
+from cascadelab.history.checks import check_rows, with_notes
+from cascadelab.history.formats import Context, Format, Layout, State, recognise
+from cascadelab.history.parse import Parsed, parse_block
+from cascadelab.history.quality import Quality
+from cascadelab.history.source import Block, Head, Source
+from cascadelab.history.tables import conform
+
+__all__ = ["Reading", "blocks", "read_source"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(Displayed):
+    """Data of one file in the documented table of its kind, and what was found on the way.
+
+    Parameters
+    ----------
+    data : polars.LazyFrame
+        Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`.
+    quality : Quality
+        Print it before using the data.
+
+    Examples
+    --------
+    ``reading = history.read("BTCUSDT-1m-2025-10.zip")``, then ``reading.quality`` and
+    ``reading.data.filter(...).collect()``.
+    """
+
+    data: pl.LazyFrame
+    quality: Quality
+
+    @property
+    def kind(self) -> str:
+        """Kind of data, such as ``"bars"``."""
+        return self.quality.kind
+
+    @cached_property
+    def _collected(self) -> pl.DataFrame:
+        return self.data.collect()
+
+    def frame(self) -> pl.DataFrame:
+        """Return the whole table in memory."""
+        return self._collected
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the quality report as JSON-plain values; the data are not part of it."""
+        return self.quality.to_dict()
+
+    def summary(self) -> Summary:
+        """Return the quality report as a printable table."""
+        return self.quality.summary()
+
+
+@dataclass
+class _Counts:
+    """What the blocks of one file add up to."""
+
+    units: dict[str, int] = field(default_factory=dict)
+    n_blank: int = 0
+    n_padded: int = 0
+
+    def add(self, parsed: Parsed) -> None:
+        for unit, n_rows in parsed.time_units:
+            self.units[unit] = self.units.get(unit, 0) + n_rows
+        self.n_blank += parsed.n_blank_lines
+        self.n_padded += parsed.n_padded_lines
+
+
+def read_source(context: Context, formats: Sequence[Format]) -> Reading:
+    """Read a file as the first of `formats` that fits its content.
+
+    Parameters
+    ----------
+    context : Context
+    formats : sequence of Format
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    DataError
+        As every reader: names file, line and rule.
+    """
+    source = context.source
+    head = source.head()
+    chosen, layout = _recognise(source, head, formats)
+    counts = _Counts()
+    state, frames = _tidy_blocks(context, chosen, layout, counts)
+    frame = pl.concat(list(frames), rechunk=False)
+    quality = Quality(
+        source=source.path.name,
+        member=source.member,
+        sha256=source.sha256(),
+        format=chosen.name,
+        kind=chosen.kind,
+        venue=state.venue,
+        symbol=state.symbol,
+        has_header=layout.has_header,
+        time_units=tuple(sorted(counts.units.items(), key=lambda item: -item[1])),
+        quantity_unit=state.contract.words if state.contract else "",
+        contract_size=_face(state),
+    )
+    frame, quality = check_rows(frame, quality, chosen.time)
+    quality = with_notes(
+        quality,
+        *state.notes,
+        "A byte order mark was removed." if head.has_byte_order_mark else "",
+        f"{counts.n_blank:,} blank lines were skipped." if counts.n_blank else "",
+        f"{counts.n_padded:,} lines had spaces around a field." if counts.n_padded else "",
+        _unit_note(quality),
+        f"Columns not used: {', '.join(layout.unused)}." if layout.unused else "",
+    )
+    frame, quality = chosen.finish(frame, quality, context)
+    return Reading(frame.lazy(), quality)
+
+
+def blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.DataFrame]:
+    """Blocks of the table of a file, one at a time, for files larger than memory.
+
+    Rows are as in the file: duplicates and disorder between blocks are left in.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_source`.
+    """
+    chosen, layout = _recognise(context.source, context.source.head(), formats)
+    yield from _tidy_blocks(context, chosen, layout, _Counts())[1]
+
+
+def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Format, Layout]:
+    from cascadelab.history.registry import FORMATS
+
+    return recognise(source, head, wanted, FORMATS)
+
+
+def _tidy_blocks(
+    context: Context, chosen: Format, layout: Layout, counts: _Counts
+) -> tuple[State, Iterator[pl.DataFrame]]:
+    path = context.source.path
+    rows = _rows(context.source.blocks(), layout)
+    block = next(rows, None)
+    first = parse_block(block, layout.columns, path) if block else None
+    if block is None or first is None or first.frame.is_empty():
+        problem = (
+            "The file has a header and no rows." if layout.has_header else "There are no rows."
+        )
+        raise DataError.in_file(path, problem, "Download the file again.")
+    state = chosen.begin(first.frame, context)
+    final = layout.under(state).columns
+    if final != layout.columns:
+        first = parse_block(block, final, path)
+
+    def tidy(item: Parsed) -> pl.DataFrame:
+        counts.add(item)
+        return conform(chosen.tidy(item.frame, state), chosen.kind)
+
+    rest = (parse_block(item, final, path) for item in rows)
+    return state, map(tidy, chain([first], rest))
+
+
+def _rows(source_blocks: Iterator[Block], layout: Layout) -> Iterator[Block]:
+    for index, block in enumerate(source_blocks):
+        rows = _without_header(block, layout.header_line) if index == 0 else block
+        if rows.data:
+            yield rows
+
+
+def _without_header(block: Block, header_line: int) -> Block:
+    data = block.data
+    for _ in range(header_line):
+        _, _, data = data.partition(b"\n")
+    return replace(block, data=data, first_line=block.first_line + header_line)
+
+
+def _face(state: State) -> float | None:
+    return None if state.contract is None or state.contract.is_coins else state.contract.face
+
+
+def _unit_note(quality: Quality) -> str:
+    if not quality.has_unit_switch:
+        return ""
+    found = ", ".join(f"{unit} in {n:,} rows" for unit, n in quality.time_units)
+    return f"The unit of time switches inside the file ({found}); each row was read by magnitude."

@@ -1,0 +1,57 @@
+"""All formats, and the one call that reads any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cascadelab.errors import ParameterError
+from cascadelab.history import binance, tardis
+from cascadelab.history.binance import make_context
+from cascadelab.history.contracts import Contract
+from cascadelab.history.reading import Reading, read_source
+
+__all__ = ["FORMATS", "read"]
+
+#: Every format, most specific first.
+FORMATS = (*tardis.FORMATS, *binance.FORMATS)
+
+
+def read(
+    path: str | Path,
+    kind: str | None = None,
+    *,
+    symbol: str | None = None,
+    contract: Contract | None = None,
+) -> Reading:
+    """Read a file of any known format, recognised by its content.
+
+    Parameters
+    ----------
+    path : str or Path
+        Plain, zip or gz; its name does not matter.
+    kind : str, optional
+        Kind expected (``"trades"``, ``"bars"``, ...) or name of a format
+        (``"binance_klines"``); anything else in the file is an error.
+    symbol : str, optional
+        For files that do not tell.
+    contract : Contract, optional
+        What one unit of quantity is, for venues not known here.
+
+    Returns
+    -------
+    Reading
+        ``.data`` in the documented table of its kind, ``.quality`` what was found.
+
+    Raises
+    ------
+    ParameterError
+        If `kind` is unknown; suggests the nearest.
+    DataError
+        If the file is missing, empty, damaged, of another kind, or breaks a rule of its format:
+        names file, line (from 1) and rule, and says what to do.
+    """
+    wanted = [item for item in FORMATS if kind in (None, item.kind, item.name)]
+    if kind is not None and not wanted:
+        names = {item.kind for item in FORMATS} | {item.name for item in FORMATS}
+        raise ParameterError.unknown("kind of data", str(kind), names)
+    return read_source(make_context(path, symbol, contract), wanted)

@@ -1,0 +1,296 @@
+"""Bytes of a data file, whatever it is packed in: checked, counted, in blocks of whole lines.
+
+A file is recognised by its first bytes. Nothing is unpacked to disk; a packed file is inflated one
+block ahead of the reader, so that inflating and parsing overlap.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from cascadelab.errors import DataError, ParameterError
+
+__all__ = ["BLOCK_BYTES", "UNPACKED_LIMIT_BYTES", "Block", "Head", "Source", "open_source"]
+
+#: A block holds about this many bytes, cut after a line.
+BLOCK_BYTES = 16 * 2**20
+#: No file may unpack to more than this.
+UNPACKED_LIMIT_BYTES = 8 * 2**30
+_CHUNK_BYTES = 2**20
+_HEAD_BYTES = 2**16
+_AGAIN = "Download the file again."
+
+Packing = Literal["plain", "zip", "gzip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of a file, and the number (from 1) of the first of them."""
+
+    data: bytes
+    first_line: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The first lines of a file, unpacked.
+
+    Parameters
+    ----------
+    lines : tuple of str
+        Without line ends; blank lines are kept.
+    has_byte_order_mark : bool
+    has_carriage_returns : bool
+    """
+
+    lines: tuple[str, ...]
+    has_byte_order_mark: bool
+    has_carriage_returns: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A data file that was found, is not empty and can be unpacked.
+
+    Parameters
+    ----------
+    path : Path
+    packing : {"plain", "zip", "gzip"}
+        By the first bytes of the file, not by its name.
+    member : str
+        Name inside the zip; empty otherwise.
+    limit_bytes : int
+        Unpacked bytes after which reading stops with an error.
+    """
+
+    path: Path
+    packing: Packing
+    member: str = ""
+    limit_bytes: int = UNPACKED_LIMIT_BYTES
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that may tell the symbol: the member's, then the file's."""
+        return tuple(name for name in (PurePosixPath(self.member).name, self.path.name) if name)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file as it lies on disk, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def head(self) -> Head:
+        """First lines of the unpacked file (64 KiB).
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, unpacks to nothing, or is not text.
+        """
+        data = b""
+        for chunk in self._chunks():
+            data += chunk
+            if len(data) >= _HEAD_BYTES:
+                break
+        if not data.strip():
+            raise DataError.in_file(self.path, "The file unpacks to nothing.", _AGAIN)
+        self._refuse_binary(data)
+        has_mark = data.startswith(b"\xef\xbb\xbf")
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+        lines = text.split("\n")
+        complete = lines[:-1] if len(lines) > 1 and len(data) >= _HEAD_BYTES else lines
+        return Head(
+            lines=tuple(line.removesuffix("\r") for line in complete),
+            has_byte_order_mark=has_mark,
+            has_carriage_returns="\r\n" in text,
+        )
+
+    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+        """Blocks of whole lines, the next one being inflated while one is worked on.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or larger than the limit, or a line is longer than a block.
+        """
+        return _one_ahead(self._blocks(block_bytes))
+
+    def _blocks(self, block_bytes: int) -> Iterator[Block]:
+        kept: list[bytes] = []
+        size, line = 0, 1
+        for index, chunk in enumerate(self._chunks()):
+            piece = chunk.removeprefix(b"\xef\xbb\xbf") if index == 0 else chunk
+            kept.append(piece)
+            size += len(piece)
+            if size < block_bytes:
+                continue
+            data = b"".join(kept)
+            cut = data.rfind(b"\n") + 1
+            if cut == 0:
+                problem = f"One line is longer than {block_bytes:,} bytes; tables have short lines."
+                raise DataError.in_file(self.path, problem, _AGAIN, line)
+            yield Block(data[:cut], line)
+            line += data.count(b"\n", 0, cut)
+            kept, size = [data[cut:]], len(data) - cut
+        rest = b"".join(kept)
+        if rest:
+            yield Block(rest, line)
+
+    def _chunks(self) -> Iterator[bytes]:
+        n_bytes = 0
+        try:
+            with self._opened() as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    n_bytes += len(chunk)
+                    if n_bytes > self.limit_bytes:
+                        raise _too_large(self.path, n_bytes, self.limit_bytes)
+                    yield chunk
+        except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+            problem = f"The {self.packing} file is cut off or damaged ({_words(error)})."
+            raise DataError.in_file(self.path, problem, _AGAIN) from error
+        except (NotImplementedError, RuntimeError) as error:
+            problem = f"The {self.packing} file cannot be unpacked ({_words(error)})."
+            cure = "Unpack it with another program and pass the CSV."
+            raise DataError.in_file(self.path, problem, cure) from error
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes] | gzip.GzipFile]:
+        if self.packing == "zip":
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                yield stream
+        elif self.packing == "gzip":
+            with gzip.open(self.path, "rb") as unpacked:
+                yield unpacked
+        else:
+            with self.path.open("rb") as stream:
+                yield stream
+
+    def _refuse_binary(self, data: bytes) -> None:
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            problem = "The text is UTF-16; UTF-8 is expected."
+            raise DataError.in_file(self.path, problem, "Save the file as UTF-8.")
+        if b"\x00" in data or not _is_text(data):
+            problem = "The content is binary; a text table, plain, zip or gz, is expected."
+            raise DataError.in_file(self.path, problem, _AGAIN)
+        if data.lstrip()[:1] == b"<":
+            problem = "The content is a web page or an XML error, not a table."
+            raise DataError.in_file(self.path, problem, _AGAIN)
+        if data.startswith(b"version https://git-lfs"):
+            problem = "The content is a Git LFS pointer, not the data."
+            raise DataError.in_file(self.path, problem, "Fetch the file itself with git lfs pull.")
+
+
+def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> Source:
+    """Find a data file and see how it is packed.
+
+    Parameters
+    ----------
+    path : str or Path
+        A plain text file, a gzip, or a zip with one file in it.
+    limit_bytes : int
+        Most bytes the file may unpack to.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ParameterError
+        If `path` is not a path, or is an address.
+    DataError
+        If there is no such file, it is empty or a folder, or the zip is damaged, holds not exactly
+        one file, names a path outside, or unpacks to more than the limit.
+    """
+    if not isinstance(path, str | Path) or str(path).startswith(("http://", "https://", "s3://")):
+        raise ParameterError(f"path is {path!r}; expected a file on disk. Download it first.")
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise DataError.in_file(file, "This is a folder.", "Pass one file in it.")
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+    except FileNotFoundError as error:
+        raise DataError.in_file(file, "There is no such file.", "Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from error
+    if not magic:
+        raise DataError.in_file(file, "The file is empty (0 bytes).", _AGAIN)
+    if magic[:2] == b"PK":
+        member = _only_member(file, limit_bytes)
+        return Source(path=file, packing="zip", member=member, limit_bytes=limit_bytes)
+    packing: Packing = "gzip" if magic[:2] == b"\x1f\x8b" else "plain"
+    return Source(path=file, packing=packing, limit_bytes=limit_bytes)
+
+
+def _only_member(path: Path, limit_bytes: int) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        problem = f"The zip file is cut off or damaged ({_words(error)})."
+        raise DataError.in_file(path, problem, _AGAIN) from error
+    for entry in members:
+        if _leads_outside(entry.filename):
+            problem = f"The zip holds a path outside its folder, {entry.filename!r}."
+            raise DataError.in_file(path, problem, "Do not trust this file; " + _AGAIN.lower())
+    if len(members) != 1:
+        names = ", ".join(repr(entry.filename) for entry in members[:3]) or "nothing"
+        problem = f"The zip holds {len(members)} files ({names}); exactly one is expected."
+        raise DataError.in_file(path, problem, "Unpack it and pass the file you want.")
+    entry = members[0]
+    if entry.flag_bits & 1:
+        problem = f"The file {entry.filename!r} in the zip is encrypted."
+        raise DataError.in_file(path, problem, "Unpack it and pass the CSV.")
+    if entry.file_size > limit_bytes:
+        raise _too_large(path, entry.file_size, limit_bytes)
+    return entry.filename
+
+
+def _leads_outside(name: str) -> bool:
+    parts = name.replace("\\", "/")
+    return parts.startswith("/") or ".." in parts.split("/") or parts[1:2] == ":"
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A cut through the last character is not an error; one bad byte in a later line is for
+        # the parser, which can name the line.
+        line_end = data.find(b"\n")
+        return error.start >= len(data) - 4 or (0 <= line_end < error.start)
+    return True
+
+
+def _too_large(path: Path, n_bytes: int, limit_bytes: int) -> DataError:
+    problem = f"The file unpacks to {n_bytes:,} bytes or more; the limit is {limit_bytes:,} bytes."
+    return DataError.in_file(path, problem, "Unpack it and pass parts of it.")
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    problem = f"The file cannot be read ({_words(error)})."
+    return DataError.in_file(path, problem, "Check the path and its permissions.")
+
+
+def _words(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).rstrip(".")
+
+
+def _one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        pending = worker.submit(next, blocks, None)
+        while (block := pending.result()) is not None:
+            pending = worker.submit(next, blocks, None)
+            yield block

@@ -1,0 +1,126 @@
+"""Readers of the Tardis CSV format: one schema for all venues, amounts in the venue's units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from cascadelab.errors import DataError
+from cascadelab.history.binance import make_context
+from cascadelab.history.checks import check_pauses, with_notes
+from cascadelab.history.contracts import Contract, tardis_contract
+from cascadelab.history.formats import Context, Format, State
+from cascadelab.history.parse import Field
+from cascadelab.history.quality import Quality
+from cascadelab.history.reading import Reading, read_source
+
+__all__ = ["FORMATS", "read_trades"]
+
+
+def _begin_trades(frame: pl.DataFrame, context: Context) -> State:
+    pairs = frame.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
+    contracts = {_contract(context, exchange, symbol) for exchange, symbol in pairs}
+    if len(contracts) > 1:
+        problem = f"The file mixes units of quantity over {len(pairs)} symbols."
+        raise DataError.in_file(context.source.path, problem, "Split the file by symbol.")
+    exchange, symbol = pairs[0]
+    is_one = len(pairs) == 1
+    return State(
+        venue=exchange if is_one else "",
+        symbol=symbol if is_one else "",
+        contract=contracts.pop(),
+    )
+
+
+def _contract(context: Context, exchange: str, symbol: str) -> Contract:
+    contract = context.contract or tardis_contract(exchange, symbol)
+    if contract is None:
+        problem = f"The contract size of {symbol!r} at {exchange!r} is not known."
+        cure = "Pass contract=history.Contract(face=..., face_currency='base' or 'quote')."
+        raise DataError.in_file(context.source.path, problem, cure)
+    return contract
+
+
+def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    assert state.contract is not None
+    size = state.contract.size_base(pl.col("amount"), pl.col("price"))
+    side = pl.col("side")
+    return frame.select(
+        traded_at="timestamp",
+        arrived_at="local_timestamp",
+        venue="exchange",
+        symbol="symbol",
+        trade_id="id",
+        side="side",
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(side == "buy").then(size).when(side == "sell").then(-size),
+        n_trades=pl.lit(1),
+    )
+
+
+def _finish_trades(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    n_unknown = int((frame["side"] == "unknown").sum())
+    ids = frame["trade_id"].drop_nulls()
+    n_repeated = len(ids) - ids.n_unique()
+    quality = with_notes(
+        quality,
+        f"{n_unknown:,} trades have no taker side; their signed quantity is null."
+        if n_unknown
+        else "",
+        f"{n_repeated:,} rows repeat a trade identifier with other values; they were kept."
+        if n_repeated
+        else "",
+    )
+    return frame, check_pauses(quality)
+
+
+TRADES = Format(
+    name="tardis_trades",
+    kind="trades",
+    time="traded_at",
+    fields=(
+        Field(name="exchange", type="text"),
+        Field(name="symbol", type="text"),
+        Field(name="timestamp", type="epoch"),
+        Field(name="local_timestamp", type="epoch"),
+        Field(name="id", type="text", is_nullable=True),
+        Field(name="side", type="text", values=("buy", "sell", "unknown")),
+        Field(name="price", rule="positive"),
+        Field(name="amount", rule="positive"),
+    ),
+    begin=_begin_trades,
+    tidy=_tidy_trades,
+    finish=_finish_trades,
+)
+
+#: Formats of this vendor.
+FORMATS = (TRADES,)
+
+
+def read_trades(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Trades of one day and symbol (``trades``).
+
+    Parameters
+    ----------
+    path : str or Path
+        gz or CSV.
+    contract : Contract, optional
+        By default by exchange and symbol: Binance COIN-M amounts are contracts of 100 USD (BTC)
+        or 10 USD, BitMEX XBTUSD and Deribit inverse amounts US dollars, spot amounts coins.
+
+    Returns
+    -------
+    Reading
+        Kind ``"trades"``; ``quantity_base`` is amount x face / price for inverse contracts,
+        positive where the taker bought, null where the vendor could not tell.
+
+    Raises
+    ------
+    DataError
+        If the file is not what it should be, or the contract size is not known here.
+    """
+    return read_source(make_context(path, None, contract), [TRADES])
