@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 __all__ = [
     "AccountingError",
@@ -21,6 +22,7 @@ __all__ = [
     "ParameterError",
     "ReportError",
     "SchemaError",
+    "UnknownFormatError",
     "nearest",
     "require_positive",
 ]
@@ -107,9 +109,7 @@ class DataError(CascadelabError, ValueError):
     """A data file is of the wrong kind, truncated, empty or breaks a rule of its format."""
 
     @classmethod
-    def in_file(
-        cls, path: Path | str, problem: str, cure: str, line: int | None = None
-    ) -> DataError:
+    def in_file(cls, path: Path | str, problem: str, cure: str, line: int | None = None) -> Self:
         """Name the file, the line (counted from 1) where one is at fault, and what to do."""
         where = f"{path}" if line is None else f"{path}, line {line}"
         return cls(f"{where}: {problem} {cure}")
@@ -132,6 +132,10 @@ class ConvergenceError(CascadelabError, RuntimeError):
         super().__init__(message)
         self.last = last
         self.n_iterations = n_iterations
+
+
+class UnknownFormatError(DataError):
+    """A data file is whole and readable, but of no known format."""
 
 
 class BookExhausted(CascadelabError, RuntimeError):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from cascadelab.display import Displayed, Summary
-from cascadelab.errors import DataError, ParameterError
+from cascadelab.errors import DataError, ParameterError, UnknownFormatError
 from cascadelab.history.catalogue import Episode, episode, episodes, intraday
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading
 from cascadelab.history.registry import read
 from cascadelab.history.transforms import bars_from_trades
+from cascadelab.schema import UTC_TIME
 
 __all__ = ["Anatomy", "Dislocation", "anatomy", "anatomy_from_files", "dislocation"]
 
@@ -43,6 +44,8 @@ class Anatomy(Displayed):
         ``started_at``, ``event``, ``note``, ``source``.
     qualities : tuple of Quality
         One per file read; empty for shipped figures.
+    unread : tuple of str
+        Files of that day that are of no known format, each with the reason.
     """
 
     episode: Episode
@@ -55,6 +58,7 @@ class Anatomy(Displayed):
     other: pl.DataFrame
     events: pl.DataFrame
     qualities: tuple[Quality, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def n_figures(self) -> int:
@@ -74,6 +78,43 @@ class Anatomy(Displayed):
         frames = [f.with_columns(pl.lit(name).alias("part")) for name, f in parts.items()]
         return pl.concat(frames).sort("started_at", "part", "series")
 
+    def relative_prices(self) -> pl.DataFrame:
+        """Price series relative to their first value in the window: ``change`` as a fraction.
+
+        Of a venue that has both, the lows of the bars are taken, not the closes; series of fewer
+        than three values are left out.
+        """
+        counted = self.prices.filter(pl.len().over("series") >= 3)
+        is_low = pl.col("series").str.contains(r"\blow\b")
+        lows = counted.filter(is_low)
+        shown = lows if lows.height else counted
+        first = pl.col("value").sort_by("started_at").first().over("series")
+        return shown.with_columns(change=pl.col("value") / first - 1.0)
+
+    def forced_by_minute(self) -> pl.DataFrame:
+        """Counted liquidations and deleveragings per minute: ``minute_at``, ``kind``, ``count``."""
+        parts = [
+            frame.filter(pl.col("unit") == "count").select(
+                minute_at=pl.col("started_at").dt.truncate("1m"), kind=pl.lit(kind), count="value"
+            )
+            for kind, frame in self._forced()
+        ]
+        grouped = pl.concat(parts).group_by("minute_at", "kind").agg(pl.col("count").sum())
+        return grouped.sort("minute_at", "kind")
+
+    def forced_by_second(self) -> pl.DataFrame:
+        """Counts as they stand in the source: ``started_at``, ``kind``, ``count``."""
+        parts = [
+            frame.filter(pl.col("unit") == "count").select(
+                "started_at", kind=pl.lit(kind), count="value"
+            )
+            for kind, frame in self._forced()
+        ]
+        return pl.concat(parts).sort("started_at", "kind")
+
+    def _forced(self) -> list[tuple[str, pl.DataFrame]]:
+        return [("liquidation", self.liquidations), ("deleveraging", self.deleveraging)]
+
     def summary(self) -> Summary:
         """Return what is held, series by series."""
         frame = (
@@ -89,7 +130,9 @@ class Anatomy(Displayed):
             .sort("part", "series")
         )
         title = f"{self.episode.episode_id}: figures by the minute, times in UTC"
-        return Summary(title=title, frame=frame)
+        return Summary(
+            title=title, frame=frame, notes=[f"Not read: {text}" for text in self.unread]
+        )
 
 
 def anatomy(episode_id: str) -> Anatomy:
@@ -150,8 +193,8 @@ def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
     Raises
     ------
     DataError
-        If the folder does not exist, holds no file of that day, or a file cannot be read: names
-        the file and what to do.
+        If the folder does not exist, holds no file of that day, or a file is damaged: names the
+        file and what to do. Files of no known format are listed in ``unread``.
     """
     shipped = anatomy(episode_id)
     folder = Path(data_dir).expanduser()
@@ -164,7 +207,12 @@ def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix in _SUFFIXES and stamp.search(path.name)
     )
-    readings = [read(path) for path in files]
+    readings, unread = [], []
+    for path in files:
+        try:
+            readings.append(read(path))
+        except UnknownFormatError as error:
+            unread.append(f"{path.name}: {str(error).removeprefix(str(path))}")
     parts = [_figures(reading) for reading in readings if reading.kind in _FIGURES]
     if not parts:
         raise DataError.in_file(
@@ -173,7 +221,8 @@ def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
             "Point data_dir at a folder with such files; their names must carry the day.",
         )
     qualities = tuple(reading.quality for reading in readings if reading.kind in _FIGURES)
-    return _assemble(shipped.episode, pl.concat(parts), shipped.events, qualities)
+    whole = _assemble(shipped.episode, pl.concat(parts), shipped.events, qualities)
+    return replace(whole, unread=tuple(unread))
 
 
 def _assemble(
@@ -198,18 +247,22 @@ def _assemble(
         .when(is_price).then(pl.lit("prices"))
         .otherwise(pl.lit("other"))
     )  # fmt: skip
-    parts = {
-        name: inside.filter(kind == name).select(_COLUMNS)
-        for name in ("prices", "depth", "liquidations", "deleveraging", "other")
-    }
+
+    def part(name: str) -> pl.DataFrame:
+        return inside.filter(kind == name).select(_COLUMNS)
+
     seen = events.filter(pl.col("started_at").dt.date() == chosen["started_at"].date())
     return Anatomy(
         episode=chosen,
         started_at=start,
         ended_at=end,
         events=seen.sort("started_at"),
+        prices=part("prices"),
+        depth=part("depth"),
+        liquidations=part("liquidations"),
+        deleveraging=part("deleveraging"),
+        other=part("other"),
         qualities=qualities,
-        **parts,
     )
 
 
@@ -221,20 +274,16 @@ def _window(chosen: Episode, figures: pl.DataFrame) -> tuple[datetime, datetime]
         return start - _MARGIN, min(end, start + timedelta(hours=2)) + _MARGIN
     times = figures["started_at"]
     last = end + timedelta(days=1)
-    return min(start, times.min() or start), max(last, times.max() or last)  # type: ignore[type-var, return-value]
+    return min(start, times.min() or start), max(last, times.max() or last)
 
 
 def _figures(reading: Reading) -> pl.DataFrame:
     frame, quality = reading.frame(), reading.quality
     label = f"{quality.venue} {quality.symbol}".strip()
-    return _FIGURES[reading.kind](frame, label).with_columns(
-        pl.lit(quality.source).alias("source"), pl.lit(None, dtype=frame_time(frame)).alias("ended_at")
-    ).select(_COLUMNS)
-
-
-def frame_time(frame: pl.DataFrame) -> pl.DataType:
-    """Type of the first time column of a frame."""
-    return next(dtype for dtype in frame.dtypes if isinstance(dtype, pl.Datetime))
+    figures = _FIGURES[reading.kind](frame, label).with_columns(
+        source=pl.lit(quality.source), ended_at=pl.lit(None, dtype=UTC_TIME)
+    )
+    return figures.select(_COLUMNS)
 
 
 def _bar_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
@@ -257,9 +306,11 @@ def _trade_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
 
 
 def _depth_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    # Where the book is crossed the bands are measured around a wrong price: not liquidity.
     usable = frame.filter(
         pl.col("band_fraction").abs().round(4).is_in([0.01, 0.05])
         & pl.col("depth_quote").is_not_null()
+        & ~pl.col("is_crossed")
     )
     side = pl.when(pl.col("band_fraction") < 0).then(pl.lit("bids")).otherwise(pl.lit("asks"))
     width = (pl.col("band_fraction").abs() * 100).round(0).cast(pl.Int64).cast(pl.String)
@@ -338,7 +389,9 @@ class Dislocation(Displayed):
 
     def summary(self) -> Summary:
         """Return the comparison as a printable table."""
-        rows: list[tuple[str, object]] = [(k.replace("_", " "), v) for k, v in self.to_dict().items()]
+        rows: list[tuple[str, object]] = [
+            (k.replace("_", " "), v) for k, v in self.to_dict().items()
+        ]
         notes = [
             "Local share: part of the venue's log fall that the reference venue did not share; "
             "the venue's own endogenous share if the reference fall is taken as exogenous."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.contracts import Contract
 from cascadelab.history.parse import Field, is_value_of
 from cascadelab.history.quality import Quality
@@ -171,7 +171,9 @@ def recognise(
         raise _unknown_header(source, values, line, wanted)
     shown = ",".join(values)[:80]
     problem = f"The line {shown!r} fits no known format ({names})."
-    raise DataError.in_file(source.path, problem, "Check that the file is one of these.", line)
+    raise UnknownFormatError.in_file(
+        source.path, problem, "Check that the file is one of these.", line
+    )
 
 
 def layout_of(head: Head, candidate: Format) -> Layout | None:
@@ -235,7 +237,9 @@ def _unknown_header(
     if len(shared) * 2 < len(nearest.required):
         known = ", ".join(item.name for item in formats)
         problem = f"The header {shown[:120]!r} belongs to no known format ({known})."
-        return DataError.in_file(source.path, problem, "Check that the file is one of these.", line)
+        return UnknownFormatError.in_file(
+            source.path, problem, "Check that the file is one of these.", line
+        )
     lacking = [name for name in nearest.required if name not in names]
     if not lacking:
         twice = next(name for name in names if names.count(name) > 1)
@@ -244,6 +248,6 @@ def _unknown_header(
     close = difflib.get_close_matches(lacking[0], names, n=1)
     found = f" It has {close[0]!r} instead." if close else ""
     problem = f"The header lacks {', '.join(map(repr, lacking))} of {nearest.name}.{found}"
-    return DataError.in_file(
+    return UnknownFormatError.in_file(
         source.path, problem, "Restore the names of the format, or download the file again.", line
     )
