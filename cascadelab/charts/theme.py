@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cascadelab.errors import ParameterError, nearest
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 __all__ = ["CATEGORIES", "COLOURS", "DASHES", "WATERMARK", "colour", "enable", "watermark"]
 
@@ -46,7 +46,15 @@ CATEGORIES: tuple[str, ...] = (
 )
 
 #: Dashes of lines, in the order of :data:`CATEGORIES`.
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2), (4, 4), (10, 4), (1, 3))
+DASHES: tuple[tuple[int, ...], ...] = (
+    (1, 0),
+    (6, 3),
+    (2, 2),
+    (8, 2, 2, 2),
+    (4, 4),
+    (10, 4),
+    (1, 3),
+)
 
 #: Text laid over every chart of synthetic data.
 WATERMARK = "SYNTHETIC DATA"
@@ -138,7 +146,7 @@ def _config() -> Any:
     }
 
 
-def watermark(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+def watermark(chart: Any) -> Any:
     """Return the chart with "SYNTHETIC DATA" laid across every panel.
 
     Parameters
@@ -188,7 +196,9 @@ def _has_facets(chart: Any) -> bool:
     if chart.encoding is alt.Undefined:
         return False
     channels = ("row", "column", "facet")
-    return any(getattr(chart.encoding, name, alt.Undefined) is not alt.Undefined for name in channels)
+    return any(
+        getattr(chart.encoding, name, alt.Undefined) is not alt.Undefined for name in channels
+    )
 
 
 def _mark_title(chart: Any) -> Any:
@@ -214,7 +224,7 @@ def _mark_layer(chart: Any) -> Any:
         if value is not alt.Undefined:
             whole[name] = value
             inner[name] = alt.Undefined
-    words = alt.Chart(alt.Data(values=[{}])).mark_text(
+    words = alt.Chart(alt.InlineData(values=[{}])).mark_text(
         text=WATERMARK,
         x=alt.expr("width / 2"),
         y=alt.expr("height / 2"),

@@ -61,7 +61,7 @@ def headline(
     """
     for field, text in (("name", name), ("unit", unit)):
         if not isinstance(text, str) or not text.strip():
-            msg = f"headline: {field} is {text!r}; expected words. Say what the number is, in what unit."
+            msg = f"headline: {field} is {text!r}; expected words. Name the number and its unit."
             raise ParameterError(msg)
     fact = {
         "kind": "headline",
@@ -118,7 +118,9 @@ def input_file(path: Path | str, *, source: str = "", licence: str = "") -> Path
     rows += [(label, text) for label, text in (("source", source), ("licence", licence)) if text]
     # The path itself is for the next run, which checks that the file is still the same.
     private = {"path": str(file.resolve())}
-    _publish(fact, f"{file.name}  sha256 {fact['sha256']}", Summary(title="Input", rows=rows), private)
+    _publish(
+        fact, f"{file.name}  sha256 {fact['sha256']}", Summary(title="Input", rows=rows), private
+    )
     return file
 
 
@@ -194,4 +196,7 @@ def _publish(
     from IPython.display import publish_display_data
 
     bundle = {"text/plain": text, "text/html": summary.to_html(), MIME: fact}
-    publish_display_data(bundle, metadata={MIME: private} if private else {})
+    publish_display_data(
+        bundle,  # type: ignore[no-untyped-call]
+        metadata={MIME: private} if private else {},
+    )
