@@ -138,10 +138,10 @@ def _config() -> Any:
             "ramp": {"scheme": "cividis"},
             "diverging": {"scheme": "blueorange"},
         },
+        "mark": {"color": CATEGORIES[0]},
         "line": {"strokeWidth": 2},
         "rule": {"color": COLOURS["threshold"], "strokeWidth": 1.5},
         "point": {"size": 50, "filled": True},
-        "bar": {"color": CATEGORIES[0]},
         "text": {"color": _INK, "fontSize": 12},
     }
 

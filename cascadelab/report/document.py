@@ -28,7 +28,8 @@ def chart_library() -> str:
         if not _LIBRARY:
             import vl_convert
 
-            _LIBRARY.append(vl_convert.javascript_bundle(_SNIPPET).replace("</", "<\\/"))
+            script = vl_convert.javascript_bundle(_SNIPPET)
+            _LIBRARY.append(script.replace("</script", "<\\/script"))
     return _LIBRARY[0]
 
 

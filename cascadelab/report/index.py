@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cascadelab.report.document import data_address, document
-from cascadelab.report.page import headline_words, table
+from cascadelab.report.page import headline_words, table, unit_words
 
 __all__ = ["render_index"]
 
@@ -95,7 +95,7 @@ def _card(record: Record, out: Path) -> str:
 
 def _fact(fact: Record) -> str:
     value, _ = headline_words(fact)
-    words = html.escape(f"{value} {fact['unit']}")
+    words = html.escape(f"{value} {unit_words(fact)}".strip())
     return f"<dt>{html.escape(fact['name'])}</dt><dd>{words}</dd>"
 
 
@@ -137,7 +137,7 @@ def _failures(records: Sequence[Record]) -> str:
 
 def _numbers(records: Sequence[Record]) -> str:
     rows = [
-        [record["title"], fact["name"], *headline_words(fact), fact["unit"], fact["source"]]
+        [record["title"], fact["name"], *headline_words(fact), unit_words(fact), fact["source"]]
         for record in records
         if record["status"] == "done"
         for fact in record["headlines"]

@@ -14,7 +14,7 @@ from cascadelab.report.document import data_address, document, figure
 from cascadelab.report.markup import highlighted_python, markdown_html, math_html, safe_html
 from cascadelab.report.outputs import Chart, Published
 
-__all__ = ["headline_words", "render_page", "table"]
+__all__ = ["headline_words", "render_page", "table", "unit_words"]
 
 Record = dict[str, Any]
 
@@ -73,6 +73,11 @@ def headline_words(fact: Record) -> tuple[str, str]:
     return value, interval
 
 
+def unit_words(fact: Record) -> str:
+    """Unit of a headline number as shown: nothing for a pure number."""
+    return "" if fact["unit"] == "1" else str(fact["unit"])
+
+
 def _number(value: float | str | None) -> str:
     return "not available" if value is None else number(float(value))
 
@@ -104,7 +109,7 @@ def _tiles(headlines: Sequence[Record]) -> str:
     tiles = []
     for fact in headlines:
         value, interval = headline_words(fact)
-        unit = " ".join(filter(None, (fact["unit"], interval)))
+        unit = " ".join(filter(None, (unit_words(fact), interval)))
         tiles.append(
             f'<li><span class="name">{html.escape(fact["name"])}</span>'
             f'<span class="value">{html.escape(value)} '
@@ -164,7 +169,8 @@ def _outputs(cell_outputs: list[Record], charts: Any) -> list[str]:
 
 def _headline_table(headlines: Sequence[Record]) -> str:
     rows = [
-        [fact["name"], *headline_words(fact), fact["unit"], fact["source"]] for fact in headlines
+        [fact["name"], *headline_words(fact), unit_words(fact), fact["source"]]
+        for fact in headlines
     ]
     header, classes = (
         ["headline", "value", "interval", "unit", "source"],

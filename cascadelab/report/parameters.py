@@ -139,7 +139,7 @@ def read_notebook(path: Path) -> Notebook:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells = content["cells"]
-        is_good = content["nbformat"] == 4 and all(source_of(cell) is not None for cell in cells)
+        is_good = content["nbformat"] == 4 and all(_is_cell(cell) for cell in cells)
     except FileNotFoundError:
         msg = f"{path}: there is no such notebook. Check the name in the specification."
         raise ReportError(msg) from None
@@ -209,6 +209,10 @@ def source_of(cell: dict[str, Any]) -> str:
     """Source of a cell as one text."""
     source = cell["source"]
     return source if isinstance(source, str) else "".join(source)
+
+
+def _is_cell(cell: dict[str, Any]) -> bool:
+    return isinstance(cell["metadata"], dict) and bool(cell["cell_type"]) and source_of(cell) != 0
 
 
 def _title(cells: list[dict[str, Any]]) -> str:

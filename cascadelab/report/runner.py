@@ -179,7 +179,7 @@ def _run_one(
 
     started = time.monotonic()
     execution = execute(run, kernels, batch.specification.timeout_s, on_cell)
-    if kernels.is_stopped:
+    if execution.error and kernels.is_stopped:
         raise ReportError(f"Notebook {run.notebook.name!r} was stopped before its end.")
     staged = work / run.id
     title, key = batch.specification.title, batch.keys[run.id]
