@@ -104,7 +104,14 @@ def svg(spec: Specification) -> str:
     """SVG of a specification; data behind an address are refused."""
     import vl_convert
 
-    text: str = vl_convert.vegalite_to_svg(canonical_json(spec), allowed_base_urls=[])
+    try:
+        text: str = vl_convert.vegalite_to_svg(canonical_json(spec), allowed_base_urls=[])
+    except ValueError as error:
+        reason = str(error).replace("\n", " ").split("    at ")[0].strip()
+        raise ParameterError(
+            f"Chart {_name(spec)!r} cannot be drawn: {reason}. "
+            f"Check its encodings; every named panel needs a name of its own."
+        ) from error
     return text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cascadelab.errors import ParameterError, nearest
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 __all__ = ["CATEGORIES", "COLOURS", "DASHES", "WATERMARK", "colour", "enable", "watermark"]
 
@@ -138,15 +138,15 @@ def _config() -> Any:
             "ramp": {"scheme": "cividis"},
             "diverging": {"scheme": "blueorange"},
         },
+        "mark": {"color": CATEGORIES[0]},
         "line": {"strokeWidth": 2},
         "rule": {"color": COLOURS["threshold"], "strokeWidth": 1.5},
         "point": {"size": 50, "filled": True},
-        "bar": {"color": CATEGORIES[0]},
         "text": {"color": _INK, "fontSize": 12},
     }
 
 
-def watermark(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+def watermark(chart: Any) -> Any:
     """Return the chart with "SYNTHETIC DATA" laid across every panel.
 
     Parameters
@@ -224,7 +224,7 @@ def _mark_layer(chart: Any) -> Any:
         if value is not alt.Undefined:
             whole[name] = value
             inner[name] = alt.Undefined
-    words = alt.Chart(alt.Data(values=[{}])).mark_text(
+    words = alt.Chart(alt.InlineData(values=[{}])).mark_text(
         text=WATERMARK,
         x=alt.expr("width / 2"),
         y=alt.expr("height / 2"),

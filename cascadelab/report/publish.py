@@ -61,7 +61,7 @@ def headline(
     """
     for field, text in (("name", name), ("unit", unit)):
         if not isinstance(text, str) or not text.strip():
-            msg = f"headline: {field} is {text!r}; expected words. Say what the number is, in what unit."
+            msg = f"headline: {field} is {text!r}; expected words. Name the number and its unit."
             raise ParameterError(msg)
     fact = {
         "kind": "headline",
@@ -196,4 +196,7 @@ def _publish(
     from IPython.display import publish_display_data
 
     bundle = {"text/plain": text, "text/html": summary.to_html(), MIME: fact}
-    publish_display_data(bundle, metadata={MIME: private} if private else {})
+    publish_display_data(
+        bundle,  # type: ignore[no-untyped-call]
+        metadata={MIME: private} if private else {},
+    )

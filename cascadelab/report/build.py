@@ -1,0 +1,153 @@
+"""From an executed notebook to the files of its run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cascadelab.files import write_whole
+from cascadelab.report.fingerprint import (
+    code_hash,
+    commit,
+    file_hash,
+    json_hash,
+    versions,
+)
+from cascadelab.report.kernel import Execution
+from cascadelab.report.key import named_paths
+from cascadelab.report.outputs import Chart, Published, read_published, stable_notebook
+from cascadelab.report.page import render_page
+from cascadelab.report.spec import Run
+from cascadelab.report.store import seal
+
+__all__ = ["build_run", "waiting_record"]
+
+Record = dict[str, Any]
+
+
+def waiting_record(run: Run) -> Record:
+    """Record of a run that has not been made yet."""
+    return {
+        "id": run.id,
+        "title": run.title,
+        "notebook": run.notebook.name,
+        "status": "waiting",
+        "parameters": _parameters(run),
+    }
+
+
+def build_run(run: Run, report_title: str, key: str, execution: Execution, folder: Path) -> Record:
+    """Write page, notebook, charts and record of one run into an empty folder.
+
+    Parameters
+    ----------
+    run : Run
+    report_title : str
+    key : str
+        From :func:`cascadelab.report.key.run_key`.
+    execution : Execution
+    folder : Path
+        Made here; its name is not yet the final one.
+
+    Returns
+    -------
+    dict
+        The record, as in ``run.json``.
+
+    Raises
+    ------
+    OSError
+        If the files cannot be written.
+    """
+    content = stable_notebook(execution.content, run.parameters)
+    published = read_published(content)
+    record = _record(run, report_title, key, execution, published)
+    (folder / "charts").mkdir(parents=True)
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    write_whole(folder / "notebook.ipynb", text)
+    for chart in published.charts:
+        _write_chart(folder / "charts", chart)
+    write_whole(folder / "page.html", render_page(content, record, published))
+    seal(folder, record, published.input_paths)
+    return record
+
+
+def _record(
+    run: Run, report_title: str, key: str, execution: Execution, published: Published
+) -> Record:
+    marked = [chart for chart in published.charts if chart.is_thumbnail]
+    thumbnail = next(iter(marked or published.charts), None)
+    charts = [
+        {"name": chart.name, "description": chart.description, "sha256": chart.sha256}
+        for chart in published.charts
+    ]
+    files = [_file_fact(path) for path in named_paths(run) if path.is_file()]
+    known = {fact["sha256"] for fact in published.inputs}
+    return {
+        **waiting_record(run),
+        "report_title": report_title,
+        "notebook_title": run.notebook.title,
+        "parameters_id": run.parameters_id,
+        "status": "failed" if execution.error else "done",
+        "key": key,
+        "error": str(execution.error or ""),
+        "traceback": execution.traceback,
+        "headlines": list(published.headlines),
+        "inputs": [*published.inputs, *(fact for fact in files if fact["sha256"] not in known)],
+        "quality": list(published.quality),
+        "charts": charts,
+        "thumbnail": thumbnail.name if thumbnail else None,
+        "provenance": _provenance(run, published),
+    }
+
+
+def _provenance(run: Run, published: Published) -> Record:
+    said = [fact["seed"] for fact in published.provenance if fact["seed"] is not None]
+    return {
+        "notebook_sha256": json_hash(run.notebook.sources),
+        "parameters": run.parameters,
+        "seed": run.parameters.get("seed", said[-1] if said else None),
+        "code_sha256": code_hash(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def _parameters(run: Run) -> list[Record]:
+    return [
+        {
+            "name": parameter.name,
+            "text": _text(run.parameters[parameter.name]),
+            "description": parameter.description,
+            "is_default": run.parameters[parameter.name] == parameter.default,
+        }
+        for parameter in run.notebook.parameters
+    ]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _file_fact(path: Path) -> Record:
+    return {
+        "kind": "input",
+        "name": path.name,
+        "n_bytes": path.stat().st_size,
+        "sha256": file_hash(path),
+        "source": "named by a parameter",
+        "licence": "",
+    }
+
+
+def _write_chart(folder: Path, chart: Chart) -> None:
+    import vl_convert
+
+    from cascadelab.charts.render import canonical_json, svg
+
+    picture = chart.svg or svg(chart.spec)
+    write_whole(folder / f"{chart.name}.svg", picture)
+    write_whole(folder / f"{chart.name}.png", vl_convert.svg_to_png(picture, scale=2.0))
+    write_whole(folder / f"{chart.name}.pdf", vl_convert.svg_to_pdf(picture))
+    write_whole(folder / f"{chart.name}.json", canonical_json(chart.spec) + "\n")
