@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
-
-from cascadelab.errors import ParameterError
 
 __all__ = ["bars_from_trades", "returns_and_flow"]
 
@@ -46,45 +44,36 @@ def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
     )
 
 
-def returns_and_flow(bars: pl.DataFrame, flow: str, cascade_from: datetime) -> pl.DataFrame:
-    """Return of each minute beside its signed flow, for the regression of one on the other.
+def returns_and_flow(bars: pl.DataFrame, cascade_from: datetime, every: timedelta) -> pl.DataFrame:
+    """Return of each bar beside its signed flow, for the regression of one on the other.
 
     Parameters
     ----------
     bars : polars.DataFrame
-        One symbol: ``minute_at`` (minutes, UTC), ``close``, and the column `flow`.
-    flow : str
-        Signed flow in base units or contracts, bought positive. Never a notional at the trade
-        price: it would hold the return itself (Wardlaw 2020).
+        ``series`` (one per venue and symbol), ``opened_at`` (UTC), ``close``, ``flow``: signed,
+        bought positive, in base units, contracts, or money at one fixed price. Never a notional
+        at the trade price: it would hold the return itself (Wardlaw 2020).
     cascade_from : datetime
-        Minutes from here on are the cascade, earlier ones the calm.
+        Bars from here on are the cascade, earlier ones the calm.
+    every : timedelta
+        Width of the bars.
 
     Returns
     -------
     polars.DataFrame
-        ``minute_at``, ``return_bps`` (log, close to close), ``flow``, ``is_cascade``. A minute
-        without trades breaks the chain: the return after a gap is left out, never spread.
-
-    Raises
-    ------
-    ParameterError
-        If the frame holds several symbols.
+        ``series``, ``opened_at``, ``return_bps`` (log, close to close), ``flow``, ``regime``
+        (``"calm"`` or ``"cascade"``). A bar without trades breaks the chain: the return after a
+        gap is left out, never spread.
     """
-    if "symbol" in bars.columns and bars["symbol"].n_unique() > 1:
-        raise ParameterError(
-            f"The bars hold the symbols {bars['symbol'].unique().sort().to_list()}; "
-            f"expected one. Filter them first."
-        )
-    ordered = bars.sort("minute_at")
-    step = pl.col("minute_at").diff()
+    closes = pl.col("close")
+    regime = pl.when(pl.col("opened_at") >= cascade_from).then(pl.lit("cascade"))
     return (
-        ordered.select(
-            "minute_at",
-            return_bps=1e4 * (pl.col("close") / pl.col("close").shift(1)).log(),
-            flow=pl.col(flow),
-            is_cascade=pl.col("minute_at") >= cascade_from,
-            is_next=step == pl.duration(minutes=1),
+        bars.sort("series", "opened_at")
+        .with_columns(
+            return_bps=1e4 * (closes / closes.shift(1).over("series")).log(),
+            step=pl.col("opened_at").diff().over("series"),
+            regime=regime.otherwise(pl.lit("calm")),
         )
-        .filter(pl.col("is_next").fill_null(value=False))
-        .drop("is_next")
+        .filter(pl.col("step") == every)
+        .select("series", "opened_at", "return_bps", "flow", "regime")
     )
