@@ -21,6 +21,7 @@ from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, read_source
 from cascadelab.history.source import open_source
+from cascadelab.history.tables import TAKER_SIDE
 
 __all__ = [
     "FORMATS",
@@ -89,10 +90,12 @@ def _tidy_agg_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     size = contract.size_base(pl.col("quantity"), pl.col("price"))
     return frame.select(
         traded_at="transact_time",
-        venue=pl.lit(state.venue),
-        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        venue=pl.lit(state.venue, dtype=pl.Categorical),
+        symbol=pl.lit(state.symbol or None, dtype=pl.Categorical),
         trade_id="agg_trade_id",
-        side=pl.when(is_sold).then(pl.lit("sell")).otherwise(pl.lit("buy")),
+        side=pl.when(is_sold)
+        .then(pl.lit("sell", dtype=TAKER_SIDE))
+        .otherwise(pl.lit("buy", dtype=TAKER_SIDE)),
         price="price",
         size_base=size,
         quantity_base=pl.when(is_sold).then(-size).otherwise(size),

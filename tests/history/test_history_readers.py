@@ -203,9 +203,8 @@ def test_four_equal_snapshots_are_not_frozen_and_five_are(tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["-5", "-5.00", "-5.0"])
 def test_the_texts_of_a_band_mean_one_band(text: str, tmp_path: Path) -> None:
     path = tmp_path / "depth.csv"
-    path.write_text(
-        f"timestamp,percentage,depth,notional\n2026-09-01 00:00:01,{text},1,95\n2026-09-01 00:00:01,0.20,1,100\n"
-    )
+    rows = [f"2026-09-01 00:00:01,{text},1,95", "2026-09-01 00:00:01,0.20,1,100"]
+    path.write_text("\n".join(["timestamp,percentage,depth,notional", *rows]))
     assert history.read(path).frame()["band_fraction"].to_list() == [-0.05, 0.002]
 
 
