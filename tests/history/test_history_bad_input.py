@@ -117,6 +117,15 @@ def test_a_file_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -
         list(open_source(packed, limit_bytes=1000).blocks())
 
 
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_early(tmp_path: Path) -> None:
+    rows = many_rows()
+    lines = rows.splitlines(keepends=True)
+    bomb = lines[0] + lines[1] * 1_000_000  # 75 MB in one line over and over
+    for packed in (gzip.compress(bomb), archive(("a.csv", bomb))):
+        with pytest.raises(DataError, match="the limit is 250 times its size"):
+            history.read(written(tmp_path, packed))
+
+
 def test_a_zip_that_claims_ten_gigabytes_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     data = archive(("a.csv", b"0" * 1000))
     central = data.index(b"PK\x01\x02")
