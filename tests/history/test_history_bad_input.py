@@ -84,6 +84,8 @@ def test_what_is_no_path_is_refused(address: object) -> None:
         ("a,b,c\n1,2,3\n", "belongs to no known format"),
         ("1,2,3\n", "fits no known format"),
         ("hello\n", "no known format"),
+        (KLINES.replace(",", ";"), "separated by semicolons"),
+        (KLINES.replace(",", "\t"), "separated by tabs"),
         (KLINES.replace("quote_volume", "qv", 1), "lacks 'quote_volume' of binance_klines"),
         (KLINES.replace("close_time", "open_time", 1), "lacks 'close_time'"),
     ],
