@@ -8,7 +8,7 @@ from cascadelab.history import binance, catalogue, tardis
 from cascadelab.history.contracts import Contract
 from cascadelab.history.quality import FrozenBand, Gap, Quality
 from cascadelab.history.reading import Reading
-from cascadelab.history.registry import FORMATS, read
+from cascadelab.history.registry import FORMATS, blocks, read
 from cascadelab.history.tables import KINDS
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Quality",
     "Reading",
     "binance",
+    "blocks",
     "catalogue",
     "read",
     "tardis",

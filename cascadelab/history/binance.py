@@ -7,20 +7,20 @@ the symbol, which only the name of the file or of the zip member tells.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import polars as pl
 
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.history import binance_bars, binance_depth
+from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import COINS, Contract, binance_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
-from cascadelab.history.reading import Reading, read_source
-from cascadelab.history.source import open_source
+from cascadelab.history.reading import Reading, make_context, read_source
+from cascadelab.history.tables import TAKER_SIDE
 
 __all__ = [
     "FORMATS",
@@ -32,41 +32,6 @@ __all__ = [
     "read_premium_klines",
 ]
 
-_SYMBOL = re.compile(r"^([A-Z0-9]+(?:_(?:PERP|\d{6}))?)-")
-
-
-def symbol_of(context: Context) -> str:
-    """Return the symbol the caller gave, else the one in the member or file name, else empty."""
-    if context.symbol:
-        return context.symbol
-    for name in context.source.names:
-        match = _SYMBOL.match(name)
-        if match:
-            return match[1]
-    return ""
-
-
-def make_context(
-    path: str | Path, symbol: str | None = None, contract: Contract | None = None, series: str = ""
-) -> Context:
-    """Return the context of a file, its symbol taken from the name where none is given.
-
-    Raises
-    ------
-    ParameterError
-        If `symbol` is not a text or `contract` not a Contract.
-    DataError
-        As :func:`cascadelab.history.source.open_source`.
-    """
-    if symbol is not None and (not isinstance(symbol, str) or not symbol):
-        raise ParameterError(f"symbol is {symbol!r}; expected a name such as 'BTCUSDT'. Pass one.")
-    if contract is not None and not isinstance(contract, Contract):
-        raise ParameterError(f"contract is {contract!r}; expected a Contract. Pass one.")
-    context = Context(
-        source=open_source(path), symbol=symbol or "", contract=contract, series=series
-    )
-    return context
-
 
 def _begin_agg_trades(frame: pl.DataFrame, context: Context) -> State:
     symbol = symbol_of(context)
@@ -77,7 +42,7 @@ def _begin_agg_trades(frame: pl.DataFrame, context: Context) -> State:
         problem = "All quantities are whole and no name tells the symbol: coins or contracts?"
         cure = "Pass symbol='...' (COIN-M symbols end in USD_PERP or USD_yymmdd)."
         raise DataError.in_file(context.source.path, problem, cure)
-    by_name = binance_bars.venue_of(context, symbol, contract)
+    by_name = venue_of(context, symbol, contract)
     market = "binance-spot" if is_spot else by_name.replace("binance-spot", "binance")
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
     return State(venue=market, symbol=symbol, contract=contract, notes=(note,) if note else ())
@@ -89,10 +54,12 @@ def _tidy_agg_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     size = contract.size_base(pl.col("quantity"), pl.col("price"))
     return frame.select(
         traded_at="transact_time",
-        venue=pl.lit(state.venue),
-        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        venue=pl.lit(state.venue, dtype=pl.Categorical),
+        symbol=pl.lit(state.symbol or None, dtype=pl.Categorical),
         trade_id="agg_trade_id",
-        side=pl.when(is_sold).then(pl.lit("sell")).otherwise(pl.lit("buy")),
+        side=pl.when(is_sold)
+        .then(pl.lit("sell", dtype=TAKER_SIDE))
+        .otherwise(pl.lit("buy", dtype=TAKER_SIDE)),
         price="price",
         size_base=size,
         quantity_base=pl.when(is_sold).then(-size).otherwise(size),

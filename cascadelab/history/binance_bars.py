@@ -7,13 +7,14 @@ from datetime import timedelta
 import polars as pl
 
 from cascadelab.errors import DataError
+from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_grid, with_notes
 from cascadelab.history.contracts import COINS, Contract, binance_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 
-__all__ = ["KLINES", "venue_of"]
+__all__ = ["KLINES"]
 
 _FOLDERS = {
     "markpriceklines": "mark",
@@ -23,18 +24,18 @@ _FOLDERS = {
 _INVERSE = tuple(Contract(face=face, face_currency="quote") for face in (100.0, 10.0))
 #: A premium index lies within a few per cent of zero; prices of coins that low have no sign.
 _PREMIUM = 0.02
+#: Share of bars whose volumes must give a price of the bar for a contract to be believed.
+_AGREES = 0.9
 _PRICES = ("open", "high", "low", "close")
 
 
 def _begin(frame: pl.DataFrame, context: Context) -> State:
-    from cascadelab.history.binance import symbol_of
-
     symbol = symbol_of(context)
     series = _series(frame, context)
     contract = context.contract
     notes = [] if symbol else ["No name tells the symbol; pass symbol='...' to set it."]
     if series == "trade" and contract is None:
-        contract = _contract(frame, context)
+        contract = _contract(frame, context, symbol)
         if contract is None:
             contract = COINS
             notes.append("No bar has volume, so its unit could not be checked.")
@@ -72,37 +73,30 @@ def _series(frame: pl.DataFrame, context: Context) -> str:
     is_same = found == wanted or (found == "mark or index" and wanted in ("mark", "index"))
     if not is_same:
         problem = f"The klines are of the series {found!r}; {wanted!r} is expected."
-        cure = "Use history.binance.read_klines, read_mark_klines, read_index_klines or read_premium_klines as the file requires."  # noqa: E501
+        cure = "Use the reader of that series in history.binance, or history.read(path)."
         raise DataError.in_file(context.source.path, problem, cure)
     return wanted
 
 
-def _contract(frame: pl.DataFrame, context: Context) -> Contract | None:
+def _contract(frame: pl.DataFrame, context: Context, symbol: str) -> Contract | None:
     """Return the contract under which volume over quote volume is a price of the bar."""
     traded = frame.filter((pl.col("volume") > 0) & (pl.col("quote_volume") > 0))
     if traded.is_empty():
         return None
     low, high = pl.col("low") * 0.999, pl.col("high") * 1.001
     linear = pl.col("quote_volume") / pl.col("volume")
-    tests = {COINS: linear} | {item: item.face / linear for item in _INVERSE}
-    shares = traded.select(
-        price.is_between(low, high).mean().alias(str(index))
-        for index, price in enumerate(tests.values())
-    ).row(0)
-    best = max(range(len(shares)), key=lambda index: float(shares[index]))
-    if shares[best] < 0.9:
-        problem = "Volume and quote volume give no price between low and high, in coins or in contracts of 100 or 10 USD."  # noqa: E501
-        raise DataError.in_file(context.source.path, problem, "Pass contract=Contract(...).")
-    return list(tests)[best]
-
-
-def venue_of(context: Context, symbol: str, contract: Contract | None) -> str:
-    """Return the venue by contract and symbol, else by the folder, else ``"binance"``."""
-    if (contract is not None and not contract.is_coins) or not binance_contract(symbol).is_coins:
-        return "binance-cm"
-    parts = {part.lower() for part in context.source.path.parts}
-    market = next((name for name in ("spot", "um") if name in parts), "")
-    return f"binance-{market}" if market else "binance"
+    # Volumes fit two contracts at some prices (3.16 USD for a face of 10): the symbol goes first.
+    by_name = binance_contract(symbol)
+    candidates = [by_name, *(item for item in (COINS, *_INVERSE) if item != by_name)]
+    for item in candidates:
+        price = linear if item.is_coins else item.face / linear
+        if float(traded.select(price.is_between(low, high).mean()).item()) >= _AGREES:
+            return item
+    problem = (
+        "Volume and quote volume give no price between low and high, in coins or in contracts of "
+        "100 or 10 USD."
+    )
+    raise DataError.in_file(context.source.path, problem, "Pass contract=Contract(...).")
 
 
 def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:

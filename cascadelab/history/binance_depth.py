@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from cascadelab.history.binance_bars import venue_of
+from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_grid, with_notes
 from cascadelab.history.contracts import COINS, Contract
 from cascadelab.history.formats import Context, Format, State
@@ -26,8 +26,6 @@ _VALUES = ["depth_base", "depth_quote"]
 
 
 def _begin(frame: pl.DataFrame, context: Context) -> State:
-    from cascadelab.history.binance import symbol_of
-
     symbol = symbol_of(context)
     contract: Contract = context.contract or COINS
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."

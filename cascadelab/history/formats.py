@@ -167,6 +167,7 @@ def recognise(
             cure = "Use the reader of that format, or history.read(path)."
             raise DataError.in_file(source.path, problem, cure)
     line, values = _first_lines(head)[0]
+    _refuse_separator(source, values, line)
     if _is_header(values):
         raise _unknown_header(source, values, line, wanted)
     shown = ",".join(values)[:80]
@@ -225,6 +226,14 @@ def _is_header(values: Sequence[str]) -> bool:
 
 def _normal(values: Sequence[str]) -> list[str]:
     return [value.strip().strip('"').lower() for value in values]
+
+
+def _refuse_separator(source: Source, values: Sequence[str], line: int) -> None:
+    """Refuse fields that are separated by something else than commas."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if values[0].count(separator) >= 2:
+            problem = f"Fields are separated by {name}; commas are expected."
+            raise DataError.in_file(source.path, problem, "Save the file with commas.", line)
 
 
 def _unknown_header(

@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cascadelab.display import Displayed, Summary
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.history.checks import check_rows, with_notes
+from cascadelab.history.contracts import Contract
 from cascadelab.history.formats import Context, Format, Layout, State, recognise
 from cascadelab.history.parse import Parsed, parse_block
 from cascadelab.history.quality import Quality
-from cascadelab.history.source import Block, Head, Source
+from cascadelab.history.source import Block, Head, Source, open_source
 from cascadelab.history.tables import conform
 
-__all__ = ["Reading", "blocks", "read_source"]
+__all__ = ["Reading", "make_context", "read_blocks", "read_source"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,28 @@ class _Counts:
         self.n_padded += parsed.n_padded_lines
 
 
+def make_context(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None, series: str = ""
+) -> Context:
+    """Return the context of a file, its symbol taken from the name where none is given.
+
+    Raises
+    ------
+    ParameterError
+        If `symbol` is not a text or `contract` not a Contract.
+    DataError
+        As :func:`cascadelab.history.source.open_source`.
+    """
+    if symbol is not None and (not isinstance(symbol, str) or not symbol):
+        raise ParameterError(f"symbol is {symbol!r}; expected a name such as 'BTCUSDT'. Pass one.")
+    if contract is not None and not isinstance(contract, Contract):
+        raise ParameterError(f"contract is {contract!r}; expected a Contract. Pass one.")
+    context = Context(
+        source=open_source(path), symbol=symbol or "", contract=contract, series=series
+    )
+    return context
+
+
 def read_source(context: Context, formats: Sequence[Format]) -> Reading:
     """Read a file as the first of `formats` that fits its content.
 
@@ -129,7 +153,7 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
     return Reading(frame.lazy(), quality)
 
 
-def blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.DataFrame]:
+def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.DataFrame]:
     """Blocks of the table of a file, one at a time, for files larger than memory.
 
     Rows are as in the file: duplicates and disorder between blocks are left in.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import polars as pl
 
 from cascadelab.errors import ParameterError
 from cascadelab.history import binance, tardis
-from cascadelab.history.binance import make_context
 from cascadelab.history.contracts import Contract
-from cascadelab.history.reading import Reading, read_source
+from cascadelab.history.formats import Format
+from cascadelab.history.reading import Reading, make_context, read_blocks, read_source
 
-__all__ = ["FORMATS", "read"]
+__all__ = ["FORMATS", "blocks", "read"]
 
 #: Every format, most specific first.
 FORMATS = (*tardis.FORMATS, *binance.FORMATS)
@@ -50,8 +53,40 @@ def read(
         If the file is missing, empty, damaged, of another kind, or breaks a rule of its format:
         names file, line (from 1) and rule, and says what to do.
     """
+    return read_source(make_context(path, symbol, contract), _wanted(kind))
+
+
+def blocks(
+    path: str | Path,
+    kind: str | None = None,
+    *,
+    symbol: str | None = None,
+    contract: Contract | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Return the table of a file in blocks of about 16 MB of text, for files beyond memory.
+
+    Parameters
+    ----------
+    path, kind, symbol, contract
+        As :func:`read`.
+
+    Returns
+    -------
+    iterator of polars.DataFrame
+        Rows as in the file: duplicates, disorder and frozen bands are left in, and there is no
+        quality report.
+
+    Raises
+    ------
+    ParameterError, DataError
+        As :func:`read`; errors in the middle of a file when its block is reached.
+    """
+    return read_blocks(make_context(path, symbol, contract), _wanted(kind))
+
+
+def _wanted(kind: str | None) -> list[Format]:
     wanted = [item for item in FORMATS if kind in (None, item.kind, item.name)]
-    if kind is not None and not wanted:
+    if not wanted:
         names = {item.kind for item in FORMATS} | {item.name for item in FORMATS}
         raise ParameterError.unknown("kind of data", str(kind), names)
-    return read_source(make_context(path, symbol, contract), wanted)
+    return wanted

@@ -19,12 +19,23 @@ from typing import IO, Literal
 
 from cascadelab.errors import DataError, ParameterError
 
-__all__ = ["BLOCK_BYTES", "UNPACKED_LIMIT_BYTES", "Block", "Head", "Source", "open_source"]
+__all__ = [
+    "BLOCK_BYTES",
+    "RATIO_LIMIT",
+    "UNPACKED_LIMIT_BYTES",
+    "Block",
+    "Head",
+    "Source",
+    "open_source",
+]
 
 #: A block holds about this many bytes, cut after a line.
 BLOCK_BYTES = 16 * 2**20
 #: No file may unpack to more than this.
 UNPACKED_LIMIT_BYTES = 8 * 2**30
+#: Tables unpack to 5 to 30 times their size; a larger file that exceeds this is a bomb.
+RATIO_LIMIT = 250
+_RATIO_FROM_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 2**16
 _AGAIN = "Download the file again."
@@ -150,8 +161,7 @@ class Source:
             with self._opened() as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
                     n_bytes += len(chunk)
-                    if n_bytes > self.limit_bytes:
-                        raise _too_large(self.path, n_bytes, self.limit_bytes)
+                    _refuse_bomb(self.path, n_bytes, self.limit_bytes)
                     yield chunk
         except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
             problem = f"The {self.packing} file is cut off or damaged ({_words(error)})."
@@ -252,8 +262,7 @@ def _only_member(path: Path, limit_bytes: int) -> str:
     if entry.flag_bits & 1:
         problem = f"The file {entry.filename!r} in the zip is encrypted."
         raise DataError.in_file(path, problem, "Unpack it and pass the CSV.")
-    if entry.file_size > limit_bytes:
-        raise _too_large(path, entry.file_size, limit_bytes)
+    _refuse_bomb(path, entry.file_size, limit_bytes)
     return entry.filename
 
 
@@ -273,9 +282,19 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def _too_large(path: Path, n_bytes: int, limit_bytes: int) -> DataError:
-    problem = f"The file unpacks to {n_bytes:,} bytes or more; the limit is {limit_bytes:,} bytes."
-    return DataError.in_file(path, problem, "Unpack it and pass parts of it.")
+def _refuse_bomb(path: Path, n_bytes: int, limit_bytes: int) -> None:
+    if n_bytes > limit_bytes:
+        problem = (
+            f"The file unpacks to {n_bytes:,} bytes or more; the limit is {limit_bytes:,} bytes."
+        )
+        raise DataError.in_file(path, problem, "Unpack it and pass parts of it.")
+    packed = path.stat().st_size
+    if n_bytes > max(_RATIO_FROM_BYTES, RATIO_LIMIT * packed):
+        problem = (
+            f"The file unpacks to {n_bytes:,} bytes or more from {packed:,}; the limit is "
+            f"{RATIO_LIMIT} times its size."
+        )
+        raise DataError.in_file(path, problem, "Do not trust this file; download it again.")
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -7,13 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.binance import make_context
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import Contract, tardis_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
-from cascadelab.history.reading import Reading, read_source
+from cascadelab.history.reading import Reading, make_context, read_source
 
 __all__ = ["FORMATS", "read_trades"]
 

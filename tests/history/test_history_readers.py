@@ -92,6 +92,25 @@ def test_coin_margined_klines_are_known_by_content_and_turned_into_coins() -> No
     assert_allclose(frame["flow_base"], [2 * 200.0 - 500.0, 0.0])
 
 
+def test_the_symbol_decides_where_volumes_fit_coins_and_contracts(tmp_path: Path) -> None:
+    # At the root of 10 USD, contracts per coin and coins per contract agree.
+    path = tmp_path / "klines.csv"
+    header = sample("cm_klines_1m.csv").read_text().splitlines()[0]
+    path.write_text(
+        f"{header}\n1704067200000,3.16,3.17,3.15,3.16,100,1704067259999,316,5,40,126,0\n"
+    )
+    assert history.read(path, symbol="XUSDT").frame()["volume_base"][0] == 100.0
+    assert history.read(path, symbol="XUSD_PERP").frame()["volume_base"][0] == 316.0
+
+
+def test_one_bad_price_does_not_make_a_mark_series_a_premium(tmp_path: Path) -> None:
+    path = tmp_path / "klines.csv"
+    text = sample("mark_klines_5m.csv").read_text()
+    path.write_text(text.replace(",98.0,0", ",-98.0,0"))
+    with pytest.raises(DataError, match=r"line 3: Field 'close' is '-98.0'"):
+        history.read(path)
+
+
 def test_mark_klines_have_samples_and_no_volume() -> None:
     reading = history.binance.read_mark_klines(sample("mark_klines_5m.csv"))
     frame = reading.frame()
@@ -203,9 +222,8 @@ def test_four_equal_snapshots_are_not_frozen_and_five_are(tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["-5", "-5.00", "-5.0"])
 def test_the_texts_of_a_band_mean_one_band(text: str, tmp_path: Path) -> None:
     path = tmp_path / "depth.csv"
-    path.write_text(
-        f"timestamp,percentage,depth,notional\n2026-09-01 00:00:01,{text},1,95\n2026-09-01 00:00:01,0.20,1,100\n"
-    )
+    rows = [f"2026-09-01 00:00:01,{text},1,95", "2026-09-01 00:00:01,0.20,1,100"]
+    path.write_text("\n".join(["timestamp,percentage,depth,notional", *rows]))
     assert history.read(path).frame()["band_fraction"].to_list() == [-0.05, 0.002]
 
 
@@ -259,6 +277,11 @@ def test_blocks_of_any_size_give_the_same_rows(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("cascadelab.history.source._CHUNK_BYTES", 50)
     monkeypatch.setattr(Source, "blocks", lambda self: original(self, 100))
     assert history.read(sample("book_depth_frozen.csv")).frame().equals(whole)
+
+
+def test_blocks_give_the_rows_of_a_file_without_holding_it() -> None:
+    whole = history.read(sample("um_klines_1m.csv")).frame()
+    assert pl.concat(history.blocks(sample("um_klines_1m.csv"), kind="bars")).equals(whole)
 
 
 def test_exact_duplicates_are_removed_and_counted_and_disorder_is_sorted(tmp_path: Path) -> None:
