@@ -7,6 +7,7 @@ The cascade model measures a move by its size ``y >= 0``: a fall for longs, a ri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Scale",
     "Side",
     "forced_sales_to_signed_flow",
+    "utc_time",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -117,3 +119,25 @@ def forced_sales_to_signed_flow(sold_base: npt.ArrayLike, side: Side = "long") -
     """
     quantity = np.asarray(sold_base, dtype=np.float64)
     return -quantity if side == "long" else quantity.copy()
+
+
+def utc_time(text: str) -> datetime:
+    """Time of an ISO 8601 text, in UTC; a text without a zone is taken as UTC.
+
+    Raises
+    ------
+    ParameterError
+        If the text is no time.
+
+    Examples
+    --------
+    >>> utc_time("2025-10-10T20:50").isoformat()
+    '2025-10-10T20:50:00+00:00'
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ParameterError(
+            f"{text!r} is no time; expected ISO 8601 such as '2025-10-10T20:50'. Correct it."
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

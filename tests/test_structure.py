@@ -32,6 +32,7 @@ ROOMS = {
     "sweep": 5,
     "calibrate": 6,
     "synthetic": 6,
+    "depth": 7,
     "dynamics": 7,
     "history": 8,
     "estimate": 8,

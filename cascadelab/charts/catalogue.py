@@ -31,15 +31,23 @@ def sizes(episodes: pl.DataFrame) -> alt.TopLevelMixin:
         alt.Chart(known)
         .mark_point(filled=True, size=90, opacity=0.9)
         .encode(
-            alt.X("started_at:T", title="start of the episode (UTC)"),
+            alt.X(
+                "started_at:T",
+                title="start of the episode (UTC)",
+                axis=alt.Axis(format="%Y", tickCount="year"),
+            ),
             alt.Y(
                 "liquidations_usd_24h:Q",
                 title="forced closes reported, about 24 h (USD)",
                 scale=alt.Scale(type="log"),
-                axis=alt.Axis(format="~s"),
+                axis=alt.Axis(
+                    values=[10.0**k for k in range(6, 12)],
+                    labelExpr="datum.value < 1e9 ? datum.value / 1e6 + ' m'"
+                    " : datum.value / 1e9 + ' bn'",
+                ),
             ),
             color=alt.Color("episode_class:N", title="class"),
-            shape=alt.Shape("confidence:N", title="confidence of the principal figure"),
+            shape=alt.Shape("confidence:N", title="confidence"),
             tooltip=[
                 "episode_id:N",
                 alt.Tooltip("liquidations_usd_24h:Q", format=",.0f"),
@@ -60,6 +68,10 @@ def sizes(episodes: pl.DataFrame) -> alt.TopLevelMixin:
     )
 
 
+def _smaller() -> pl.Expr:
+    return pl.min_horizontal(pl.col("lowest").abs(), pl.col("highest").abs())
+
+
 def conflict_ranges(conflicts: pl.DataFrame) -> alt.TopLevelMixin:
     """Range of the values that documents give for one quantity of one episode.
 
@@ -67,20 +79,25 @@ def conflict_ranges(conflicts: pl.DataFrame) -> alt.TopLevelMixin:
     ----------
     conflicts : polars.DataFrame
         ``episode_id``, ``quantity``, ``lowest``, ``highest``, ``chosen`` (may be null),
-        ``n_sources``. Values are drawn relative to the lowest.
+        ``n_sources``. Magnitudes are drawn relative to the smallest.
     """
     import altair as alt
 
     enable()
     frame = conflicts.with_columns(
         label=pl.col("episode_id") + " · " + pl.col("quantity"),
-        high_ratio=pl.col("highest") / pl.col("lowest"),
-        chosen_ratio=pl.col("chosen") / pl.col("lowest"),
+        high_ratio=pl.max_horizontal(pl.col("lowest").abs(), pl.col("highest").abs()) / _smaller(),
+        chosen_ratio=pl.col("chosen").abs() / _smaller(),
         one=pl.lit(1.0),
     )
     order = frame.sort("high_ratio", descending=True)["label"].to_list()
     rows = alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=420))
-    x = alt.X("one:Q", title="value over the lowest value (ratio)", scale=alt.Scale(type="log"))
+    x = alt.X(
+        "one:Q",
+        title="value over the smallest value found (ratio)",
+        scale=alt.Scale(type="log", domainMin=1, nice=False),
+        axis=alt.Axis(format="~g"),
+    )
     bars = (
         alt.Chart(frame)
         .mark_bar(color=colour("uncertainty"), height=10)

@@ -31,10 +31,10 @@ def return_against_flow(minutes: pl.DataFrame, *, flow_title: str) -> alt.TopLev
     enable()
     scale = alt.Scale(domain=_REGIMES, range=[colour("long"), colour("cascade")])
     points = (
-        alt.Chart(minutes)
+        alt.Chart(minutes.sort("regime", descending=True, maintain_order=True))
         .mark_point(size=36, opacity=0.75)
         .encode(
-            alt.X("flow:Q", title=flow_title, axis=alt.Axis(format="~s")),
+            alt.X("flow:Q", title=flow_title, axis=alt.Axis(format="~g", tickCount=5)),
             alt.Y("return_bps:Q", title="return of the minute (bps)"),
             color=alt.Color("regime:N", title=None, scale=scale),
             shape=alt.Shape("regime:N", title=None).scale(domain=_REGIMES),
@@ -70,7 +70,7 @@ def slopes(table: pl.DataFrame, *, slope_title: str) -> alt.TopLevelMixin:
     enable()
     scale = alt.Scale(domain=_REGIMES, range=[colour("long"), colour("cascade")])
     base = alt.Chart(table).encode(
-        y=alt.Y("symbol:N", title=None),
+        y=alt.Y("symbol:N", title=None, axis=alt.Axis(labelLimit=320)),
         yOffset=alt.YOffset("regime:N", scale=alt.Scale(domain=_REGIMES)),
         color=alt.Color("regime:N", title=None, scale=scale),
     )

@@ -193,8 +193,11 @@ def slopes_frame(fits: dict[str, FitResult]) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``symbol``, ``regime``, ``estimate``, ``std_error``, ``low``, ``high`` (95 %),
-        ``n_obs``, and ``p_equal_slopes`` of the Wald test, unadjusted.
+        ``n_obs``, ``p_equal_slopes`` of the Wald test and ``p_holm``, the same adjusted for as
+        many tests as there are series (Holm 1979).
     """
+    from statsmodels.stats.multitest import multipletests
+
     rows = []
     for series, fit in fits.items():
         for regime in ("calm", "cascade"):
@@ -212,4 +215,8 @@ def slopes_frame(fits: dict[str, FitResult]) -> pl.DataFrame:
                     "p_equal_slopes": fit.test("equal slopes").p_value,
                 }
             )
-    return pl.DataFrame(rows)
+    raw = [fit.test("equal slopes").p_value for fit in fits.values()]
+    adjusted = dict(zip(fits, multipletests(raw, method="holm")[1].tolist(), strict=True))
+    return pl.DataFrame(rows).with_columns(
+        p_holm=pl.col("symbol").replace_strict(adjusted, return_dtype=pl.Float64)
+    )

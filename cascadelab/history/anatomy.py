@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.display import Displayed, Summary
-from cascadelab.errors import DataError, ParameterError, UnknownFormatError
+from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.catalogue import Episode, episode, episodes, intraday
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading
@@ -19,7 +18,12 @@ from cascadelab.history.registry import read
 from cascadelab.history.transforms import bars_from_trades
 from cascadelab.schema import UTC_TIME
 
-__all__ = ["Anatomy", "Dislocation", "anatomy", "anatomy_from_files", "dislocation"]
+__all__ = [
+    "Anatomy",
+    "anatomy",
+    "anatomy_from_figures",
+    "anatomy_from_files",
+]
 
 #: What is shown on each side of an episode whose times are known to the minute.
 _MARGIN = timedelta(minutes=30)
@@ -135,7 +139,27 @@ class Anatomy(Displayed):
         )
 
 
-def anatomy(episode_id: str) -> Anatomy:
+def anatomy(episode_id: str, data_dir: str | Path = "") -> Anatomy:
+    """Anatomy of an episode, from shipped figures or from a user's own files.
+
+    Parameters
+    ----------
+    episode_id : str
+        Such as ``"2025-10-10_crypto_wide"``.
+    data_dir : str or Path
+        Folder with files; empty: the figures that ship with the package.
+
+    Returns
+    -------
+    Anatomy
+        :func:`anatomy_from_figures` or :func:`anatomy_from_files`.
+    """
+    if str(data_dir) in ("", "."):
+        return anatomy_from_figures(episode_id)
+    return anatomy_from_files(episode_id, data_dir)
+
+
+def anatomy_from_figures(episode_id: str) -> Anatomy:
     """Anatomy of an episode from the figures that ship with the package.
 
     Figures of other episodes that started on the same day are taken too: they are other sides of
@@ -196,7 +220,7 @@ def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
         If the folder does not exist, holds no file of that day, or a file is damaged: names the
         file and what to do. Files of no known format are listed in ``unread``.
     """
-    shipped = anatomy(episode_id)
+    shipped = anatomy_from_figures(episode_id)
     folder = Path(data_dir).expanduser()
     if not folder.is_dir():
         raise DataError.in_file(folder, "There is no such folder.", "Correct data_dir.")
@@ -323,124 +347,3 @@ def _depth_figures(frame: pl.DataFrame, label: str) -> pl.DataFrame:
 
 
 _FIGURES = {"bars": _bar_figures, "trades": _trade_figures, "depth": _depth_figures}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dislocation(Displayed):
-    r"""How much further a price fell on one venue than on a reference venue.
-
-    Parameters
-    ----------
-    venue, reference : str
-        Names.
-    price_before, price_low : float
-        On the venue: last price before the start, lowest price, quote per base.
-    reference_before, reference_low : float
-        The same on the reference venue.
-
-    Notes
-    -----
-    With falls in logs, ``local_share`` is :math:`1 - y_{ref}/y_{venue}`: the secant gain of the
-    venue's own loop if the reference fall is taken as its shock. The reference fell too because
-    arbitrage carried sales to it, so the loop's share of the whole fall may be larger; and what
-    is local to a venue includes withdrawn quotes and voluntary sales, so the share due to forced
-    closing alone may be smaller.
-    """
-
-    venue: str
-    reference: str
-    price_before: float
-    price_low: float
-    reference_before: float
-    reference_low: float
-
-    @property
-    def fall(self) -> float:
-        """Fall on the venue, log points."""
-        return math.log(self.price_before / self.price_low)
-
-    @property
-    def reference_fall(self) -> float:
-        """Fall on the reference venue, log points."""
-        return math.log(self.reference_before / self.reference_low)
-
-    @property
-    def local_share(self) -> float:
-        """Share of the venue's fall that the reference did not share."""
-        return 1.0 - self.reference_fall / self.fall
-
-    @property
-    def amplification(self) -> float:
-        """Fall on the venue over fall on the reference."""
-        return self.fall / self.reference_fall
-
-    def to_dict(self) -> dict[str, float | str]:
-        """Plain values, falls as fractions of the price."""
-        return {
-            "venue": self.venue,
-            "reference": self.reference,
-            "price_before": self.price_before,
-            "price_low": self.price_low,
-            "fall_fraction": 1.0 - self.price_low / self.price_before,
-            "reference_fall_fraction": 1.0 - self.reference_low / self.reference_before,
-            "local_share": self.local_share,
-            "amplification": self.amplification,
-        }
-
-    def summary(self) -> Summary:
-        """Return the comparison as a printable table."""
-        rows: list[tuple[str, object]] = [
-            (k.replace("_", " "), v) for k, v in self.to_dict().items()
-        ]
-        notes = [
-            "Local share: part of the venue's log fall that the reference venue did not share; "
-            "the venue's own endogenous share if the reference fall is taken as exogenous."
-        ]
-        return Summary(title="Dislocation between venues", rows=rows, notes=notes)
-
-
-def dislocation(
-    venue: pl.DataFrame, reference: pl.DataFrame, started_at: datetime, *, low: str = "low"
-) -> Dislocation:
-    """Compare the falls of two price series from one moment on.
-
-    Parameters
-    ----------
-    venue, reference : polars.DataFrame
-        One symbol each: ``minute_at``, ``symbol``, ``venue``, ``close`` and the column `low`.
-    started_at : datetime
-        The price before is the last close of the minutes before it, UTC.
-    low : str
-        Column whose minimum is the low: ``"low"`` (trades) or ``"close"`` (closes of minutes).
-
-    Raises
-    ------
-    ParameterError
-        If a series has no minute before `started_at`, or none after it, or did not fall.
-    """
-    ends = []
-    for frame in (venue, reference):
-        name = f"{frame['venue'][0]} {frame['symbol'][0]}" if frame.height else "the series"
-        before = frame.filter(pl.col("minute_at") < started_at).sort("minute_at")
-        after = frame.filter(pl.col("minute_at") >= started_at)
-        if before.is_empty() or after.is_empty():
-            raise ParameterError(
-                f"{name} has no minute {'before' if before.is_empty() else 'after'} {started_at}; "
-                f"expected both. Choose started_at inside the span of the series."
-            )
-        first, last = float(before["close"][-1]), float(after[low].min())  # type: ignore[arg-type]
-        if last >= first:
-            raise ParameterError(
-                f"{name} did not fall after {started_at} ({first:g} to {last:g}); "
-                f"expected a fall. Choose another start or series."
-            )
-        ends.append((name, first, last))
-    (name, before_, low_), (ref_name, ref_before, ref_low) = ends
-    return Dislocation(
-        venue=name,
-        reference=ref_name,
-        price_before=before_,
-        price_low=low_,
-        reference_before=ref_before,
-        reference_low=ref_low,
-    )
