@@ -70,7 +70,8 @@ async def _drive(host: str, page: Path, steps: list[Any]) -> Visit:
     async def call(method: str, **parameters: Any) -> Any:
         nonlocal count
         count += 1
-        await socket.write_message(json.dumps({"id": count, "method": method, "params": parameters}))
+        request = {"id": count, "method": method, "params": parameters}
+        await socket.write_message(json.dumps(request))
         while True:
             message = json.loads(await socket.read_message())
             if message.get("id") == count:

@@ -218,6 +218,7 @@ def _manager_class(kernels: Kernels) -> type:
             self.connection_file = str(kernels.scratch / f"kernel-{uuid.uuid4().hex}.json")
             own = {**_ENVIRONMENT, "IPYTHONDIR": str(kernels.scratch / "ipython")}
             options["env"] = {**os.environ, **options.pop("env", {}), **own}
+            options["env"].pop("PYTHONSTARTUP", None)
             await super()._async_start_kernel(**options)
             self._kernel_pid = int(getattr(self.provisioner, "pid", -1))
             kernels.add(self._kernel_pid)
