@@ -195,6 +195,23 @@ def _papermill(run: Run, node: Any, cells: _Cells, kernels: Kernels, timeout_s: 
         )
     finally:
         papermill_engines._engines.pop(engine, None)
+        _close_loop()
+
+
+def _close_loop() -> None:
+    """Close the event loop that jupyter made for this thread, and what still waits in it."""
+    import asyncio
+
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 def _manager_class(kernels: Kernels) -> type:
