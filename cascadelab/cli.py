@@ -7,6 +7,7 @@ the work; put it into :data:`COMMANDS`.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         status: int = given.work(given)
+        sys.stdout.flush()
     except CascadelabError as error:
         if given.debug:
             raise
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("Interrupted. Finished runs are kept; run again to go on.", _INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`cascadelab notebooks | head`); nobody is left to tell.
-        sys.stdout = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
 
@@ -95,7 +97,6 @@ def _report(given: argparse.Namespace) -> int:
 
     # A shell that starts us in the background makes us deaf to Ctrl-C; listen again.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     spec = given.spec or shipped("reports", "default.yml")
     outcome = run_report(spec, given.out, given.jobs)
     for line in outcome.failures:

@@ -39,7 +39,7 @@ class Visit:
 
 def visit(page: Path, steps: list[Any]) -> Visit:
     """Open `page` and do `steps`: JavaScript texts, or ``(x, y)`` to move the mouse there."""
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [str(CHROMIUM), *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -70,9 +70,8 @@ async def _drive(host: str, page: Path, steps: list[Any]) -> Visit:
     async def call(method: str, **parameters: Any) -> Any:
         nonlocal count
         count += 1
-        await socket.write_message(
-            json.dumps({"id": count, "method": method, "params": parameters})
-        )
+        request = {"id": count, "method": method, "params": parameters}
+        await socket.write_message(json.dumps(request))
         while True:
             message = json.loads(await socket.read_message())
             if message.get("id") == count:
@@ -91,6 +90,8 @@ async def _drive(host: str, page: Path, steps: list[Any]) -> Visit:
             x, y = seen.values[-1] if step == "last" else step
             await call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     socket.close()
+    while await socket.read_message() is not None:
+        pass
     return seen
 
 

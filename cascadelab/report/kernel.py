@@ -195,6 +195,23 @@ def _papermill(run: Run, node: Any, cells: _Cells, kernels: Kernels, timeout_s: 
         )
     finally:
         papermill_engines._engines.pop(engine, None)
+        _close_loop()
+
+
+def _close_loop() -> None:
+    """Close the event loop that jupyter made for this thread, and what still waits in it."""
+    import asyncio
+
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 def _manager_class(kernels: Kernels) -> type:
@@ -218,6 +235,7 @@ def _manager_class(kernels: Kernels) -> type:
             self.connection_file = str(kernels.scratch / f"kernel-{uuid.uuid4().hex}.json")
             own = {**_ENVIRONMENT, "IPYTHONDIR": str(kernels.scratch / "ipython")}
             options["env"] = {**os.environ, **options.pop("env", {}), **own}
+            options["env"].pop("PYTHONSTARTUP", None)
             await super()._async_start_kernel(**options)
             self._kernel_pid = int(getattr(self.provisioner, "pid", -1))
             kernels.add(self._kernel_pid)

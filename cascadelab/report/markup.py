@@ -69,6 +69,7 @@ def highlighted_python(code: str) -> str:
     from pygments.lexers.python import PythonLexer  # type: ignore[import-untyped]
 
     marked: str = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
+    marked = re.sub(r"(<[^>]*>)|\"", lambda match: match[1] or "&quot;", marked)
     return f"<pre class='code'><code>{marked}</code></pre>"
 
 

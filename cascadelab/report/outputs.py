@@ -5,12 +5,13 @@ Times, process numbers, memory addresses and message ids go; everything a reader
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from cascadelab.charts.render import canonical_json, title_text
+from cascadelab.charts.render import canonical_json, display, title_text
 from cascadelab.report.fingerprint import text_hash
 from cascadelab.report.parameters import source_of
 from cascadelab.report.publish import MIME
@@ -212,12 +213,27 @@ def _stable_outputs(outputs: list[Any]) -> list[Any]:
 
 
 def _stable_output(output: Any) -> Any:
+    _take_chart_out_of_html(output)
     if "text/plain" in output.get("data", {}):
         output.data["text/plain"] = _stable_text(output.data["text/plain"])
     if output.output_type == "error":
         output.traceback = [_stable_text(line) for line in output.traceback]
         output.evalue = _stable_text(output.evalue)
     return output
+
+
+def _take_chart_out_of_html(output: Any) -> None:
+    """Turn what Altair's own renderer shows, which needs a network, into our form of a chart."""
+    page = _joined(output.get("data", {}).get("text/html", ""))
+    start = re.search(r"\}\)\((?=\{)", page)
+    if "vegaEmbed" not in page or start is None:
+        return
+    try:
+        spec, _ = json.JSONDecoder().raw_decode(page, start.end())
+    except ValueError:
+        return
+    if "vega-lite" in str(spec.get("$schema", "")):
+        output.data = display(spec)[0]
 
 
 def _stable_text(text: str) -> str:

@@ -139,6 +139,7 @@ def read_notebook(path: Path) -> Notebook:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells = content["cells"]
+        language = content["metadata"].get("kernelspec", {}).get("language", "python")
         is_good = content["nbformat"] == 4 and all(_is_cell(cell) for cell in cells)
     except FileNotFoundError:
         msg = f"{path}: there is no such notebook. Check the name in the specification."
@@ -149,6 +150,8 @@ def read_notebook(path: Path) -> Notebook:
         raise ReportError(msg) from error
     if not is_good:
         raise ReportError(f"{path}: notebook format 4 was expected. Open and save it in Jupyter.")
+    if language != "python":
+        raise ReportError(f"{path}: a notebook in {language}; only Python ones can be run here.")
     return Notebook(
         path=path,
         title=_title(cells) or path.stem,
@@ -212,7 +215,7 @@ def source_of(cell: dict[str, Any]) -> str:
 
 
 def _is_cell(cell: dict[str, Any]) -> bool:
-    return isinstance(cell["metadata"], dict) and bool(cell["cell_type"]) and source_of(cell) != 0
+    return isinstance(cell["metadata"], dict) and isinstance(source_of(cell), str)
 
 
 def _title(cells: list[dict[str, Any]]) -> str:

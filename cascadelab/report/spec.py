@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from dataclasses import dataclass
@@ -158,11 +159,14 @@ def find_notebook(name: str, folder: Path, where: str) -> Path:
     for candidate in (folder / name, folder / f"{name}.ipynb"):
         if candidate.is_file():
             return candidate
-    ours = {path.stem: path for path in shipped_notebooks()}
+    ours: dict[str, Path] = {}
+    with contextlib.suppress(DataError):
+        ours = {path.stem: path for path in shipped_notebooks()}
     stem = Path(name).name.removesuffix(".ipynb")
     if stem in ours and Path(name).parent == Path():
         return ours[stem]
-    raise ParameterError(f"{where}: there is no notebook {name!r}. {nearest(stem, ours)}")
+    known = {path.stem for path in folder.glob("*.ipynb")} | ours.keys()
+    raise ParameterError(f"{where}: there is no notebook {name!r}. {nearest(stem, known)}")
 
 
 def _load(path: Path) -> object:

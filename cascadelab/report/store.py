@@ -35,7 +35,8 @@ Record = dict[str, Any]
 
 _WORK = ".work"
 _STATE = ".state.json"
-_INPUTS = ".inputs.json"
+_RECORD = "run.json"
+_CHECK = ".check.json"
 _TIMES = "times.json"
 
 
@@ -102,14 +103,15 @@ def install(staged: Path, target: Path) -> None:
 
 
 def seal(folder: Path, record: Record, input_paths: dict[str, str]) -> None:
-    """Write ``run.json`` with the hash of every file of a run folder; the last step of a run."""
-    files = {
-        path.relative_to(folder).as_posix(): file_hash(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    write_whole(folder / _INPUTS, json.dumps(input_paths, sort_keys=True) + "\n")
-    write_whole(folder / "run.json", as_json({**record, "files": files}))
+    """Write ``run.json`` and the hash of every file of a run folder; the last step of a run.
+
+    Hashes and input paths go to a file of their own: PDF bytes and paths differ between runs and
+    machines, the record does not.
+    """
+    write_whole(folder / _RECORD, as_json(record))
+    names = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): file_hash(path) for path in names}
+    write_whole(folder / _CHECK, as_json({"files": files, "inputs": input_paths}))
     _sync(folder)
 
 
@@ -134,13 +136,12 @@ def finished_record(folder: Path, key: str) -> Record | None:
         Hash of everything the run depends on. A run with another key, with a file missing or
         altered, or whose input files have changed since, is not finished.
     """
-    record = _read(folder / "run.json")
-    if not record or record.get("status") != "done" or record.get("key") != key:
+    record, check = _read(folder / _RECORD), _read(folder / _CHECK)
+    if not record or not check or record.get("status") != "done" or record.get("key") != key:
         return None
-    paths = _read(folder / _INPUTS)
-    is_whole = paths is not None and _are_intact(folder, record["files"])
-    inputs = {str(path): digest for digest, path in (paths or {}).items()}
-    return record if is_whole and _are_intact(Path(), inputs) else None
+    inputs = {str(path): digest for digest, path in check["inputs"].items()}
+    is_valid = _are_intact(folder, check["files"]) and _are_intact(Path(), inputs)
+    return record if is_valid else None
 
 
 def remember(out: Path, key: str, names: list[str]) -> None:
