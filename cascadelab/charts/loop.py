@@ -40,7 +40,7 @@ def forced_flow(curve: pl.DataFrame, *, move_unit: str, quantity_unit: str) -> a
 
     enable()
     base = alt.Chart(curve).encode(
-        x=alt.X("move:Q", title=f"move y ({move_unit})"),
+        x=alt.X("move:Q", title=f"move y ({move_unit})", scale=alt.Scale(nice=False)),
         y=alt.Y("quantity_base:Q", title=f"closed by then, Q(y) ({quantity_unit})"),
         tooltip=[
             alt.Tooltip("move:Q", format=".4f"),
@@ -153,7 +153,12 @@ def amplification(
     import altair as alt
 
     enable()
-    x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log", nice=False))
+    x = alt.X(
+        "x:Q",
+        title=x_title,
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(format="~g"),
+    )
     share = alt.Chart(curve).mark_line(color=colour("cascade"))
     factor = alt.Chart(curve).mark_line(color=colour("model"))
     panels = []
@@ -199,9 +204,14 @@ def phase_diagram(
         alt.Chart(grid)
         .mark_rect()
         .encode(
-            x=alt.X("x:Q", title=x_title, scale=alt.Scale(type="log", nice=False)),
+            x=alt.X(
+                "x:Q",
+                title=x_title,
+                scale=alt.Scale(type="log", nice=False),
+                axis=alt.Axis(grid=False, format="~g"),
+            ),
             x2="x_end:Q",
-            y=alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=False)),
+            y=alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=False), axis=alt.Axis(grid=False)),
             y2="y_end:Q",
             color=alt.Color(
                 "secant_gain:Q",

@@ -293,12 +293,13 @@ def _assemble(
 def _window(chosen: Episode, figures: pl.DataFrame) -> tuple[datetime, datetime]:
     """Minutes around the episode where its times are known so well, otherwise all its figures."""
     start, end = chosen["started_at"], chosen["ended_at"] or chosen["started_at"]
+    if "T" not in str(chosen["date_end_utc"]):
+        end += timedelta(days=1)
     has_minutes = "T" in str(chosen["date_start_utc"])
     if has_minutes:
         return start - _MARGIN, min(end, start + timedelta(hours=2)) + _MARGIN
     times = figures["started_at"]
-    last = end + timedelta(days=1)
-    return min(start, times.min() or start), max(last, times.max() or last)
+    return min(start, times.min() or start), max(end, times.max() or end)
 
 
 def _figures(reading: Reading) -> pl.DataFrame:

@@ -1,0 +1,102 @@
+"""Depth and the loop: amplification, phase diagram, what must be assumed; tables, loop charts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cascadelab as cl
+from cascadelab import depth, synthetic
+from cascadelab.charts import loop, render, theme
+from cascadelab.errors import ParameterError
+from cascadelab.margin import FlatRules
+from cascadelab.sweep import loop_curve
+from cascadelab.tables import table
+
+LOG = cl.Coordinate(reference_price=100.0, scale="log")
+
+
+@pytest.fixture(scope="module")
+def flow() -> cl.LedgerFlow:
+    ledger = synthetic.draw_long_ledger(n_positions=2_000, reference_price=100.0, seed=7)
+    return cl.ledger_flow(ledger, FlatRules(), LOG).prepare()
+
+
+def test_deeper_books_amplify_less(flow):
+    frame = depth.amplification_by_depth(flow, 0.08, [1e6, 1e7, 1e8, 1e9], 0.01)
+    assert (np.diff(frame["amplification"].to_numpy()) < 0).all()
+    assert frame["depth_quote"].to_list() == [1e6, 1e7, 1e8, 1e9]
+
+
+def test_each_cell_of_the_phase_diagram_is_the_cascade_at_its_middle(flow):
+    cells, line = depth.phase_by_depth(flow, [1e6, 4e6, 1.6e7], [0.0, 0.1, 0.2], 0.01)
+    assert cells.height == 4
+    cell = cells.row(0, named=True)
+    impact = cl.LinearImpact(slope_per_base=-np.log(0.99) * 100.0 / 2e6)
+    assert cell["secant_gain"] == cl.solve(flow, impact, 0.05).secant_gain
+    assert set(line.columns) == {"x", "y"}
+
+
+def test_a_thinner_book_needs_less_open_interest_for_the_same_fall(flow):
+    frame = depth.needed_open_interest(flow, [0.06, 0.09], 0.14, [5e7, 1e8, 2e8], 0.01)
+    by_depth = frame.filter(pl.col("shock") == 0.06)["open_interest_base"].to_numpy()
+    assert (np.diff(by_depth) > 0).all()
+    np.testing.assert_allclose(by_depth[1:] / by_depth[:-1], 2.0, rtol=1e-6)
+    assert (frame["move"] >= 0.14 * (1 - 1e-12)).all()
+    assert frame.filter(pl.col("is_met"))["move"].to_list() == pytest.approx(
+        [0.14] * frame["is_met"].sum(), rel=1e-9
+    )
+
+
+def test_a_synthetic_book_is_the_same_for_the_same_seed_only():
+    first, again, other = (
+        synthetic.draw_long_ledger(n_positions=50, reference_price=10.0, seed=seed).entry_price
+        for seed in (1, 1, 2)
+    )
+    assert (first == again).all()
+    assert (first != other).all()
+    assert (first <= 10.0).all()
+    with pytest.raises(ParameterError, match="n_positions is 0"):
+        synthetic.draw_long_ledger(n_positions=0, reference_price=10.0, seed=1)
+
+
+def test_a_table_writes_times_in_utc_and_renames_columns():
+    frame = pl.DataFrame({"at": [datetime(2025, 10, 10, 20, 50, tzinfo=UTC)], "x": [0.123456]})
+    text = str(table(frame, "T", columns={"x": "share", "at": "time"}, notes=["Note."]))
+    assert text.splitlines()[2].split() == ["share", "time"]
+    assert "0.1235" in text
+    assert "2025-10-10 20:50:00" in text
+    assert text.endswith("Note.")
+
+
+def test_charts_of_the_loop_render_and_synthetic_ones_say_so(flow):
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1e-7), 0.08)
+    curve = loop_curve(flow, cascade.impact, 0.08, 0.3)
+    ended = depth.amplification_by_depth(flow, 0.08, [1e6, 1e7, 1e8], 0.01)
+    marks = pl.DataFrame({"x": [1e7], "label": ["20:50"]})
+    cells, line = depth.phase_by_depth(flow, [1e6, 4e6, 1.6e7], [0.0, 0.1, 0.2], 0.01)
+    charts = [
+        loop.forced_flow(curve, move_unit="log points", quantity_unit="BTC"),
+        cascade.plot(),
+        loop.amplification(
+            ended.rename({"depth_quote": "x"}), marks, x_title="depth (USD)", shock_label="8 %"
+        ),
+        loop.phase_diagram(cells, line, x_title="depth (USD)", y_title="shock (log points)"),
+    ]
+    for chart in charts:
+        drawn = render.svg(render.specification(theme.watermark(chart)))
+        assert "SYNTHETIC DATA" in drawn
+
+
+def test_the_staircase_of_the_cobweb_goes_up_to_the_curve_and_across_to_the_diagonal():
+    steps = loop._staircase(np.array([2.0, 3.0, 3.5]))
+    assert list(zip(steps["move"], steps["image"], strict=True)) == [
+        (2.0, 0.0),
+        (2.0, 3.0),
+        (3.0, 3.0),
+        (3.0, 3.5),
+        (3.5, 3.5),
+    ]
