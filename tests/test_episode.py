@@ -233,3 +233,9 @@ def _nodes(value: object):
     elif isinstance(value, list):
         for item in value:
             yield from _nodes(item)
+
+
+def test_a_long_panel_is_thinned_for_drawing_only():
+    panel = shipped_panel(START)
+    assert panel.drawn().height == panel.frame.height
+    assert panel.drawn(100).height == math.ceil(panel.frame.height / 5)

@@ -45,6 +45,16 @@ class Panel:
     n_dropped: int
     qualities: tuple[Quality, ...] = ()
 
+    def drawn(self, n_rows: int = 2_000) -> pl.DataFrame:
+        """At most about `n_rows` rows for a chart: every k-th bar, the regressions take all.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows wanted, at least 1.
+        """
+        return self.frame.gather_every(-(-max(self.frame.height, 1) // n_rows))
+
 
 def shipped_panel(cascade_from: datetime) -> Panel:
     """Panel of the minute figures of 2025-10-10 that ship with the package.

@@ -1,0 +1,68 @@
+"""Every notebook under plain papermill, with other parameters, and what it may not show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+#: Parameters other than the defaults, which the default report covers.
+OTHER = {
+    "catalogue": {"episode_class": "defi", "n_conflicts": 5},
+    "episode": {"episode_id": "2021-05-19_crypto_wide"},
+    "cascade": {"depth_usd": 3e8, "n_positions": 3000, "seed": 3},
+    "impact": {"cascade_from": "2025-10-10T21:10"},
+}
+
+
+def run(name: str, out: Path, parameters: dict[str, object]) -> dict:
+    """Executed notebook; papermill's own command, as a user would call it."""
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{name}.ipynb"), str(out)]
+    for key, value in parameters.items():
+        command += ["-p", key, str(value)]
+    done = subprocess.run(
+        [*command, "--no-progress-bar", "--log-level", "ERROR"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(out.read_text())
+
+
+def outputs(notebook: dict) -> list[dict]:
+    return [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+
+
+def test_every_notebook_has_other_parameters_here():
+    assert set(OTHER) <= {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_notebook_answers_with_other_parameters_under_plain_papermill(name, tmp_path):
+    notebook = run(name, tmp_path / "out.ipynb", OTHER[name])
+    shown = outputs(notebook)
+    assert not [output for output in shown if output["output_type"] == "error"]
+    mimes = {mime for output in shown for mime in output.get("data", {})}
+    assert "application/vnd.cascadelab+json" in mimes
+    assert any(mime.startswith("application/vnd.vegalite") for mime in mimes)
+    assert not [output for output in shown if output.get("name") == "stderr"]
+
+
+def test_the_episode_notebook_reads_tick_files(real_data, tmp_path):
+    notebook = run("episode", tmp_path / "out.ipynb", {"data_dir": str(real_data)})
+    text = json.dumps(outputs(notebook))
+    assert "Quality of BTCUSDT-bookDepth-2025-10-10.zip" in text
+    assert "AVAXUSD_PERP trade price low" in text
+
+
+def test_the_impact_notebook_reads_tapes(real_data, tmp_path):
+    notebook = run("impact", tmp_path / "out.ipynb", {"data_dir": str(real_data)})
+    assert "coinbase AVAX-USD: slope in the cascade" in json.dumps(outputs(notebook))
+
+
+def test_an_unknown_episode_stops_the_notebook_with_the_nearest_name(tmp_path):
+    with pytest.raises(AssertionError, match="Did you mean '2025-10-10_crypto_wide'"):
+        run("episode", tmp_path / "out.ipynb", {"episode_id": "2025-10-10_crypto"})
