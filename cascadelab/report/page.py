@@ -170,15 +170,25 @@ def _cells(content: Record, charts: list[Chart]) -> list[str]:
 
 
 def _outputs(cell_outputs: list[Record], charts: Any) -> list[str]:
+    """HTML of a cell's outputs; its headline numbers are one table, its input files another."""
     parts: list[str] = []
-    headlines: list[Record] = []
+    gathered: dict[str, list[Record]] = {"headline": [], "input": [], "provenance": []}
     for output in cell_outputs:
-        facts = outputs.facts_of(output)
-        if facts and facts[0]["kind"] == "headline":
-            headlines += facts
-        elif not (facts and facts[0]["kind"] == "provenance"):
+        fact = next(iter(outputs.facts_of(output)), None)
+        if fact and fact["kind"] in gathered:
+            gathered[fact["kind"]].append(fact)
+        else:
             parts.append(_output(output, charts))
-    return parts + ([_headline_table(headlines)] if headlines else [])
+    parts += [_input_table(gathered["input"])] if gathered["input"] else []
+    parts += [_headline_table(gathered["headline"])] if gathered["headline"] else []
+    return parts
+
+
+def _input_table(inputs: Sequence[Record]) -> str:
+    keys = ["name", "n_bytes", "sha256", "source", "licence"]
+    header = ["input file", "bytes", "SHA-256", "source", "licence"]
+    rows = [[number(fact[key]) for key in keys] for fact in inputs]
+    return table(header, rows, ["", "number", "hash", "", ""])
 
 
 def _headline_table(headlines: Sequence[Record]) -> str:
@@ -259,10 +269,7 @@ def _footer(record: Record) -> str:
     ]
     parts = ["<footer>", "<h2>Provenance</h2>", table(["", ""], rows, ["", "hash"])]
     if record["inputs"]:
-        keys = ["name", "n_bytes", "sha256", "source", "licence"]
-        cells = [[number(fact[key]) for key in keys] for fact in record["inputs"]]
-        header = ["input file", "bytes", "SHA-256", "source", "licence"]
-        parts.append(table(header, cells, ["", "number", "hash", "", ""]))
+        parts.append(_input_table(record["inputs"]))
     parts.append(
         '<p class="links"><a href="notebook.ipynb">Executed notebook</a>'
         '<a href="run.json">This run as JSON</a><a href="../index.html">All results</a></p>'
