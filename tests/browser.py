@@ -27,6 +27,9 @@ _FLAGS = (
     "--window-size=1100,1400",
 )
 
+_READY = """location.protocol === 'file:' && document.readyState === 'complete'
+    && document.querySelectorAll('.vega:not([data-state=live])').length === 0"""
+
 
 @dataclass
 class Visit:
@@ -81,8 +84,13 @@ async def _drive(host: str, page: Path, steps: list[Any]) -> Visit:
     for domain in ("Page", "Network", "Runtime", "Log"):
         await call(f"{domain}.enable")
     await call("Page.navigate", url=page.resolve().as_uri())
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        answer = await call("Runtime.evaluate", expression=_READY, returnByValue=True)
+        if answer["result"].get("value"):
+            break
     for step in steps:
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(0.15)
         if isinstance(step, str) and step != "last":
             answer = await call("Runtime.evaluate", expression=step, returnByValue=True)
             seen.values.append(answer["result"].get("value", answer))

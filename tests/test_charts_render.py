@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -188,6 +189,14 @@ def test_a_watermarked_chart_keeps_name_title_and_description() -> None:
     spec = render.specification(theme.watermark(price_chart()))
     assert (spec["name"], spec["title"]) == ("price", "Price")
     assert spec["description"] == "Price falls by 4,000 USD."
+
+
+def test_the_words_stand_in_the_middle_of_their_panel() -> None:
+    panels = [price_chart().properties(name=name, width=250, height=120) for name in "ab"]
+    picture = render.svg(render.specification(theme.watermark(alt.vconcat(*panels))))
+    places = re.findall(r"translate\((\d+),(\d+)\)[^>]*>SYNTHETIC", picture)
+    assert [place[0] for place in places] == ["125", "125"]
+    assert all(55 <= int(place[1]) <= 75 for place in places)
 
 
 def test_only_charts_can_be_watermarked() -> None:

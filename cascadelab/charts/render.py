@@ -107,7 +107,7 @@ def svg(spec: Specification) -> str:
     try:
         text: str = vl_convert.vegalite_to_svg(canonical_json(spec), allowed_base_urls=[])
     except ValueError as error:
-        reason = str(error).replace("\n", " ").split("    at ")[0].strip()
+        reason = str(error).replace("\n", " ").split("    at ")[0].split("Error: ")[-1].strip()
         raise ParameterError(
             f"Chart {_name(spec)!r} cannot be drawn: {reason}. "
             f"Check its encodings; every named panel needs a name of its own."
@@ -189,7 +189,7 @@ def _json_file(spec: Specification) -> str:
 
 
 def _html_file(spec: Specification) -> str:
-    from cascadelab.report.document import chart_document
+    from cascadelab.charts.document import chart_document
 
     return chart_document(spec)
 

@@ -62,6 +62,8 @@ WATERMARK = "SYNTHETIC DATA"
 _NAME = "cascadelab"
 _FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 _INK = "#262626"
+#: The panel a mark stands in; the plain ``width`` of Vega is that of the whole figure.
+_PANEL = "item.mark.group"
 
 
 def colour(meaning: str) -> str:
@@ -128,7 +130,9 @@ def _config() -> Any:
             "gridColor": "#E6E6E6",
             "domainColor": "#8C8C8C",
             "tickColor": "#8C8C8C",
-            "labelOverlap": True,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
+            "labelFlush": False,
         },
         "legend": {**text, "titleFontWeight": "normal", "symbolSize": 120, "orient": "top"},
         "header": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12},
@@ -226,9 +230,9 @@ def _mark_layer(chart: Any) -> Any:
             inner[name] = alt.Undefined
     words = alt.Chart(alt.InlineData(values=[{}])).mark_text(
         text=WATERMARK,
-        x=alt.expr("width / 2"),
-        y=alt.expr("height / 2"),
-        fontSize=alt.expr("max(14, min(width / 11, height / 4))"),
+        x=alt.expr(f"{_PANEL}.width / 2"),
+        y=alt.expr(f"{_PANEL}.height / 2"),
+        fontSize=alt.expr(f"max(11, min({_PANEL}.width / 11, {_PANEL}.height / 4))"),
         fontWeight="bold",
         color=COLOURS["synthetic"],
         opacity=0.28,

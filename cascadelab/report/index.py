@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cascadelab.report.document import data_address, document
-from cascadelab.report.page import headline_words, table, unit_words
+from cascadelab.charts.document import data_address, document
+from cascadelab.report.page import headline_words, short_words, unit_words
 
 __all__ = ["render_index"]
 
@@ -94,7 +94,7 @@ def _card(record: Record, out: Path) -> str:
 
 
 def _fact(fact: Record) -> str:
-    value, _ = headline_words(fact)
+    value, _ = short_words(fact)
     words = html.escape(f"{value} {unit_words(fact)}".strip())
     return f"<dt>{html.escape(fact['name'])}</dt><dd>{words}</dd>"
 
@@ -136,13 +136,41 @@ def _failures(records: Sequence[Record]) -> str:
 
 
 def _numbers(records: Sequence[Record]) -> str:
-    rows = [
-        [record["title"], fact["name"], *headline_words(fact), unit_words(fact), fact["source"]]
-        for record in records
-        if record["status"] == "done"
-        for fact in record["headlines"]
-    ]
-    if not rows:
+    groups = "".join(
+        _group(record) for record in records if record["status"] == "done" and record["headlines"]
+    )
+    if not groups:
         return ""
-    header = ["notebook", "number", "value", "interval", "unit", "source"]
-    return "<h2>Headline numbers</h2>" + table(header, rows, ["", "", "number", "", "", ""])
+    head = "".join(f"<th{kind}>{name}</th>" for name, kind in _COLUMNS)
+    return (
+        '<h2>Headline numbers</h2><div class="scroll"><table class="wide">'
+        f"<thead><tr>{head}</tr></thead>{groups}</table></div>"
+    )
+
+
+_COLUMNS = (
+    ("number", ""),
+    ("value", ' class="number"'),
+    ("interval", ' class="number"'),
+    ("unit", ""),
+    ("source", ""),
+)
+
+
+def _group(record: Record) -> str:
+    """The numbers of one run, under its title."""
+    rows = []
+    for fact in record["headlines"]:
+        cells = [fact["name"], *headline_words(fact), unit_words(fact), fact["source"]]
+        rows.append(
+            "".join(
+                f"<td{kind}>{html.escape(cell)}</td>"
+                for cell, (_, kind) in zip(cells, _COLUMNS, strict=True)
+            )
+        )
+    lines = "".join(f"<tr>{row}</tr>" for row in rows)
+    title = f'<a href="{record["id"]}/page.html">{html.escape(record["title"])}</a>'
+    return (
+        f'<tbody><tr><th class="group" colspan="{len(_COLUMNS)}" scope="rowgroup">{title}</th></tr>'
+        f"{lines}</tbody>\n"
+    )

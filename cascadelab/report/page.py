@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from cascadelab.charts.document import data_address, document, figure
 from cascadelab.display import number
 from cascadelab.report import outputs
-from cascadelab.report.document import data_address, document, figure
 from cascadelab.report.markup import highlighted_python, markdown_html, math_html, safe_html
 from cascadelab.report.outputs import Chart, Published
 
-__all__ = ["headline_words", "render_page", "table", "unit_words"]
+__all__ = ["headline_words", "render_page", "short_words", "table", "unit_words"]
 
 Record = dict[str, Any]
 
@@ -67,19 +67,33 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequenc
 
 
 def headline_words(fact: Record) -> tuple[str, str]:
-    """Value of a headline number, and its interval, as text."""
-    value, low, high = (_number(fact[key]) for key in ("value", "low", "high"))
-    interval = "" if fact["low"] is None and fact["high"] is None else f"[{low}, {high}]"
-    return value, interval
+    """Value of a headline number, and its interval, as text with six digits."""
+    return _words(fact, number)
+
+
+def short_words(fact: Record) -> tuple[str, str]:
+    """The same in few characters: four digits, and millions, billions and trillions in words."""
+    return _words(fact, _short)
+
+
+def _words(fact: Record, say: Callable[[float], str]) -> tuple[str, str]:
+    value, low, high = (
+        "not available" if fact[key] is None else say(float(fact[key]))
+        for key in ("value", "low", "high")
+    )
+    return value, "" if fact["low"] is None and fact["high"] is None else f"{low} to {high}"
+
+
+def _short(value: float) -> str:
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if size <= abs(value) < size * 1e3:
+            return f"{number(value / size, 4)} {word}"
+    return number(value, 4)
 
 
 def unit_words(fact: Record) -> str:
     """Unit of a headline number as shown: nothing for a pure number."""
     return "" if fact["unit"] == "1" else str(fact["unit"])
-
-
-def _number(value: float | str | None) -> str:
-    return "not available" if value is None else number(float(value))
 
 
 def _header(record: Record, headlines: Sequence[Record]) -> str:
@@ -108,8 +122,8 @@ def _header(record: Record, headlines: Sequence[Record]) -> str:
 def _tiles(headlines: Sequence[Record]) -> str:
     tiles = []
     for fact in headlines:
-        value, interval = headline_words(fact)
-        unit = " ".join(filter(None, (unit_words(fact), interval)))
+        value, interval = short_words(fact)
+        unit = ", ".join(filter(None, (unit_words(fact), interval)))
         tiles.append(
             f'<li><span class="name">{html.escape(fact["name"])}</span>'
             f'<span class="value">{html.escape(value)} '
@@ -156,15 +170,25 @@ def _cells(content: Record, charts: list[Chart]) -> list[str]:
 
 
 def _outputs(cell_outputs: list[Record], charts: Any) -> list[str]:
+    """HTML of a cell's outputs; its headline numbers are one table, its input files another."""
     parts: list[str] = []
-    headlines: list[Record] = []
+    gathered: dict[str, list[Record]] = {"headline": [], "input": [], "provenance": []}
     for output in cell_outputs:
-        facts = outputs.facts_of(output)
-        if facts and facts[0]["kind"] == "headline":
-            headlines += facts
-        elif not (facts and facts[0]["kind"] == "provenance"):
+        fact = next(iter(outputs.facts_of(output)), None)
+        if fact and fact["kind"] in gathered:
+            gathered[fact["kind"]].append(fact)
+        else:
             parts.append(_output(output, charts))
-    return parts + ([_headline_table(headlines)] if headlines else [])
+    parts += [_input_table(gathered["input"])] if gathered["input"] else []
+    parts += [_headline_table(gathered["headline"])] if gathered["headline"] else []
+    return parts
+
+
+def _input_table(inputs: Sequence[Record]) -> str:
+    keys = ["name", "n_bytes", "sha256", "source", "licence"]
+    header = ["input file", "bytes", "SHA-256", "source", "licence"]
+    rows = [[number(fact[key]) for key in keys] for fact in inputs]
+    return table(header, rows, ["", "number", "hash", "", ""])
 
 
 def _headline_table(headlines: Sequence[Record]) -> str:
@@ -245,10 +269,7 @@ def _footer(record: Record) -> str:
     ]
     parts = ["<footer>", "<h2>Provenance</h2>", table(["", ""], rows, ["", "hash"])]
     if record["inputs"]:
-        keys = ["name", "n_bytes", "sha256", "source", "licence"]
-        cells = [[number(fact[key]) for key in keys] for fact in record["inputs"]]
-        header = ["input file", "bytes", "SHA-256", "source", "licence"]
-        parts.append(table(header, cells, ["", "number", "hash", "", ""]))
+        parts.append(_input_table(record["inputs"]))
     parts.append(
         '<p class="links"><a href="notebook.ipynb">Executed notebook</a>'
         '<a href="run.json">This run as JSON</a><a href="../index.html">All results</a></p>'
