@@ -200,9 +200,10 @@ def phase_diagram(
     import altair as alt
 
     enable()
+    scale = alt.Scale(domain=[0, 1], scheme="cividis")
     cells = (
         alt.Chart(grid)
-        .mark_rect()
+        .mark_rect(strokeWidth=0.8)  # hides the seams between cells
         .encode(
             x=alt.X(
                 "x:Q",
@@ -213,11 +214,8 @@ def phase_diagram(
             x2="x_end:Q",
             y=alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=False), axis=alt.Axis(grid=False)),
             y2="y_end:Q",
-            color=alt.Color(
-                "secant_gain:Q",
-                title="endogenous share",
-                scale=alt.Scale(domain=[0, 1], scheme="cividis"),
-            ),
+            color=alt.Color("secant_gain:Q", title="endogenous share", scale=scale),
+            stroke=alt.Stroke("secant_gain:Q", scale=scale, legend=None),
             tooltip=[
                 alt.Tooltip("x:Q", format=",.4g"),
                 alt.Tooltip("y:Q", format=".4f"),
