@@ -22,7 +22,7 @@ report:
 
 test:
 	@$(PYTHON) tools/bootstrap.py test
-	@$(BIN)/python -m pytest -n 2 tests
+	@$(BIN)/python -m pytest -n 2 tests cascadelab
 
 lab:
 	@$(PYTHON) tools/bootstrap.py lab
