@@ -1,0 +1,163 @@
+r"""Liquidation prices under tier tables: the tier that holds the notional at the price sought.
+
+In the notional :math:`N` both contract families are the same problem. Equity rises one for one
+with N (linear longs, inverse shorts) or falls with it (linear shorts, inverse longs), and a
+marginal requirement is convex in N, so the tier at the solution is found by comparing one
+number per position with one breakpoint per tier: no iteration, no guess from the entry tier.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.margin.linear import positive_or_never
+from cascadelab.margin.tiers import TierTable
+from cascadelab.units import FloatArray
+
+__all__ = [
+    "inverse_liquidation_price",
+    "linear_liquidation_price",
+    "liquidation_price_of_one",
+]
+
+
+def linear_liquidation_price(
+    entry_price: FloatArray,
+    size_base: FloatArray,
+    margin_quote: FloatArray,
+    table: TierTable,
+    fee_at_mark: float = 0.0,
+) -> FloatArray:
+    r"""Liquidation price of linear contracts with the tier taken at that price.
+
+    Parameters
+    ----------
+    entry_price : ndarray of shape (n_positions,)
+        Quote per base.
+    size_base : ndarray of shape (n_positions,)
+        Signed size, base.
+    margin_quote : ndarray of shape (n_positions,)
+        Wallet behind the position, quote (see :func:`linear.trigger_price`).
+    table : TierTable
+    fee_at_mark : float
+        Closing fee over value at the mark, added to the maintenance rate.
+
+    Returns
+    -------
+    ndarray of shape (n_positions,)
+        Quote per base; NaN for a long that no fall liquidates, 0 for a short that is liquidated
+        at every price.
+
+    Notes
+    -----
+    With :math:`b = qe - M` the price is :math:`(b - a_k)/(q(1 \mp m_k \mp f))`, and a long's N is
+    at or above :math:`F_k` iff :math:`b \ge F_k(1-m_k-f) + a_k` (a short's iff
+    :math:`-b \ge F_k(1+m_k+f) - a_k`).
+
+    Examples
+    --------
+    >>> table = TierTable.from_floors([0, 50_000], [0.004, 0.005])
+    >>> one = np.array([1.0])
+    >>> linear_liquidation_price(100_000 * one, one, 10_000 * one, table).round(4)
+    array([90402.0101])
+    """
+    size = np.asarray(size_base, dtype=np.float64)
+    base = size * entry_price
+    base -= margin_quote
+    if not table.is_marginal:
+        price = _first_whole_trigger(base, size, table, fee_at_mark)
+        return positive_or_never(price, size)
+    breaks, deduction, slope = _bins(table, fee_at_mark)
+    tier = np.searchsorted(breaks, base)
+    base -= deduction[tier]
+    base /= size
+    base *= slope[tier]
+    return _signed_never(base, size)
+
+
+def _signed_never(price: FloatArray, size: FloatArray) -> FloatArray:
+    bad = price <= 0
+    if bad.any():
+        price[bad] = np.where(size[bad] > 0, np.nan, 0.0)
+    return price
+
+
+def inverse_liquidation_price(
+    entry_price: FloatArray,
+    face_quote: FloatArray,
+    margin_coin: FloatArray,
+    table: TierTable,
+    fee_at_mark: float = 0.0,
+) -> FloatArray:
+    """Liquidation price of inverse contracts; floors and deductions are in coin.
+
+    Parameters
+    ----------
+    entry_price : ndarray of shape (n_positions,)
+        Quote per coin.
+    face_quote : ndarray of shape (n_positions,)
+        Signed face, quote.
+    margin_coin : ndarray of shape (n_positions,)
+        Coin.
+    table : TierTable
+        In coin.
+    fee_at_mark : float
+        Closing fee over coin value at the mark, added to the maintenance rate.
+
+    Returns
+    -------
+    ndarray of shape (n_positions,)
+        Quote per coin; NaN for a short that no rise liquidates, infinite for a long that is
+        liquidated at every price.
+    """
+    face = np.asarray(face_quote, dtype=np.float64)
+    mirrored = -(face / entry_price) - margin_coin
+    if not table.is_marginal:
+        notional = _first_whole_trigger(mirrored, -face, table, fee_at_mark) * np.abs(face)
+    else:
+        breaks, deduction, slope = _bins(table, fee_at_mark)
+        tier = np.searchsorted(breaks, mirrored)
+        notional = -np.sign(face) * (mirrored - deduction[tier]) * slope[tier]
+    good = notional > 0
+    price = np.abs(face) / np.where(good, notional, 1.0)
+    return np.where(good, price, np.where(face > 0, np.inf, np.nan))
+
+
+def _bins(table: TierTable, fee: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Breakpoints of b over shorts (b < 0) and longs (b > 0), with deduction and 1/slope."""
+    rate, floor, deduction = table.rate + fee, table.floor, table.deduction
+    above = floor[1:] * (1.0 - rate[1:]) + deduction[1:]
+    below = floor[1:] * (1.0 + rate[1:]) - deduction[1:]
+    breaks = np.concatenate([-below[::-1], [0.0], above])
+    both = np.concatenate([deduction[::-1], deduction])
+    slope = 1.0 / np.concatenate([1.0 + rate[::-1], 1.0 - rate])
+    return breaks, both, slope
+
+
+def _first_whole_trigger(
+    base: FloatArray, size: npt.ArrayLike, table: TierTable, fee: float
+) -> FloatArray:
+    """First price met on the way against the position where a whole-position rate triggers."""
+    signed = np.asarray(size, dtype=np.float64)
+    gross, is_long = np.abs(signed), signed > 0
+    caps = np.append(table.floor[1:], np.inf)
+    best = np.where(is_long, -np.inf, np.inf)
+    for floor, cap, rate in zip(table.floor, caps, table.rate + fee, strict=True):
+        price = base / (signed - gross * rate)
+        long_price = np.minimum(price, cap / gross)
+        short_price = np.maximum(price, floor / gross)
+        fits_long = is_long & (long_price * gross >= floor * (1 - 1e-12))
+        fits_short = ~is_long & (short_price * gross < cap)
+        best = np.where(fits_long, np.maximum(best, long_price), best)
+        best = np.where(fits_short, np.minimum(best, short_price), best)
+    return best
+
+
+def liquidation_price_of_one(
+    entry_price: float, size_base: float, margin_quote: float, table: TierTable
+) -> float:
+    """Liquidation price of one linear position, see :func:`linear_liquidation_price`."""
+    one = np.ones(1)
+    price = linear_liquidation_price(entry_price * one, size_base * one, margin_quote * one, table)
+    return float(price[0])

@@ -1,0 +1,1244 @@
+"""One thin adapter per margin engine: renames a case's inputs and calls the public library.
+
+No formula, no rule constant, and no look at a case's id or expected values lives here. An
+adapter answers with every quantity it can name; a case checks the ones it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cascadelab.margin import (
+    adl,
+    auctions,
+    breakers,
+    close,
+    commission,
+    cross,
+    derive_book,
+    derive_portfolio,
+    derive_standard,
+    drift,
+    dydx,
+    funding,
+    gmx,
+    halving,
+    inverse,
+    lending,
+    linear,
+    liquity,
+    maker,
+    options,
+    rounding,
+    span,
+    tiered,
+    tiers,
+    vega,
+)
+from cascadelab.margin.errors import AuctionRefused
+from cascadelab.margin.linear import Requirement
+
+Inputs = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def evaluate(case: dict[str, Any]) -> Answer:
+    """Answer of the library to one case: ``engine``, ``kind`` and ``inputs`` in, numbers out."""
+    return ENGINES[case["engine"]](case["kind"], case["inputs"])
+
+
+def _size(x: Inputs, key: str = "position_size") -> float:
+    return linear.signed_size(x["side"], x[key])
+
+
+def _table(x: Inputs, is_marginal: bool = True) -> tiers.TierTable:
+    floor, rate = zip(*x["tiers"], strict=True)
+    return tiers.TierTable.from_floors(floor, rate, is_marginal=is_marginal)
+
+
+def _tier_answer(x: Inputs) -> Answer:
+    table = _table(x)
+    answer: Answer = {"cum": table.deduction.tolist()}
+    if "level" in x:
+        answer["maintenance_amount"] = float(table.deduction[x["level"] - 1])
+    if "notional" in x:
+        rate, deduction = table.lookup(x["notional"])
+        answer |= {"maintenance_margin_rate": float(rate), "maintenance_amount": float(deduction)}
+    return answer
+
+
+def _next_deduction(x: Inputs) -> Answer:
+    floor = next(x[k] for k in ("notional_floor_coin", "notional_floor") if k in x)
+    amount = tiers.next_deduction(
+        floor, x["mmr"], x["mmr_previous"], x["maintenance_amount_previous"]
+    )
+    return {"maintenance_amount": amount}
+
+
+def _tick(price: float, size: float, x: Inputs) -> float:
+    return float(rounding.to_tick(price, size, x["tick"])) if "tick" in x else price
+
+
+# ---------------------------------------------------------------- contracts of exchanges
+
+
+def _binance_wallet(x: Inputs) -> float:
+    if "wallet_balance" in x:
+        return x["wallet_balance"]
+    return linear.isolated_wallet(x["isolated_margin"], x["unrealized_pnl"])
+
+
+def _binance_usdm(kind: str, x: Inputs) -> Answer:
+    if kind == "funding":
+        rate = funding.clamped_rate(x["premium_index"], x["interest_rate"], x["clamp"])
+        return {"funding_rate": float(rate)}
+    if kind in ("tier_lookup", "tier_maintenance_amount"):
+        return _tier_answer(x) if "tiers" in x else _next_deduction(x)
+    if kind == "maintenance_margin":
+        table = tiers.maintenance_at_rate(
+            x["notional"], x["maintenance_margin_rate"], x["maintenance_amount"]
+        )
+        return {"maintenance_margin": float(table)}
+    return _binance_liquidation(x)
+
+
+def _binance_liquidation(x: Inputs) -> Answer:
+    size = _size(x)
+    entry = x.get("entry_price")
+    if entry is None:
+        entry = linear.entry_from_profit(x["mark_price"], size, x["unrealized_pnl"])
+    wallet = _binance_wallet(x)
+    others = [_binance_leg(leg, x) for leg in x.get("other_positions", [])]
+    main = cross.Leg(
+        market=x.get("symbol", ""),
+        entry_price=entry,
+        size_base=size,
+        mark_price=x.get("mark_price", entry),
+        maintenance_fraction=x["maintenance_margin_rate"],
+        deduction=x.get("maintenance_amount", 0.0),
+    )
+    price = cross.cross_liquidation_price(
+        main,
+        others if x.get("margin_mode") == "cross" else [],
+        wallet,
+        other_maintenance=x.get("other_maintenance_margin", 0.0),
+        other_profit=x.get("other_unrealized_pnl", 0.0),
+    )
+    answer: Answer = {"liquidation_price": price}
+    if "mark_price" in x:
+        profit = float(linear.unrealized_profit(entry, size, x["mark_price"]))
+        answer |= {
+            "unrealized_pnl": profit,
+            "isolated_margin": linear.isolated_margin_field(wallet, profit),
+        }
+    if "buffer_fraction" in x:
+        buffered = linear.buffered_price(price, entry, x["buffer_fraction"])
+        answer["liquidation_price_with_5pct_buffer"] = float(buffered)
+    return answer
+
+
+def _binance_leg(leg: Inputs, main: Inputs) -> cross.Leg:
+    return cross.Leg(
+        market=leg.get("symbol", main.get("symbol", "")),
+        entry_price=leg["entry_price"],
+        size_base=_size(leg),
+        mark_price=leg.get("mark_price", leg["entry_price"]),
+        maintenance_fraction=leg["maintenance_margin_rate"],
+        deduction=leg.get("maintenance_amount", 0.0),
+    )
+
+
+def _face(x: Inputs) -> float:
+    return linear.base_of_contracts(x["contracts"], x.get("contract_size_usd", 1))
+
+
+def _binance_coinm(kind: str, x: Inputs) -> Answer:
+    if kind == "tier_maintenance_amount":
+        return _tier_answer(x) if "tiers" in x else _next_deduction(x)
+    rate, amount = x["maintenance_margin_rate"], x.get("maintenance_amount", 0.0)
+    if kind == "maintenance_margin":
+        notional = float(inverse.coin_value(x["mark_price"], _face(x)))
+        margin = tiers.maintenance_at_rate(notional, rate, amount)
+        return {"notional_coin": notional, "maintenance_margin": float(margin)}
+    face = linear.signed_size(x["side"], _face(x))
+    wallet = _binance_wallet(x)
+    margin = cross.free_wallet(
+        wallet, x.get("other_maintenance_margin", 0.0), x.get("other_unrealized_pnl", 0.0)
+    )
+    line = Requirement(rate_at_mark=rate, deduction=amount)
+    price = inverse.trigger_price(x["entry_price"], face, margin, line)
+    answer: Answer = {"liquidation_price": float(price)}
+    if "mark_price" in x:
+        profit = float(inverse.unrealized_profit(x["entry_price"], face, x["mark_price"]))
+        notional = inverse.coin_value(x["mark_price"], face)
+        answer |= {
+            "notional": rounding.truncated(float(notional), 8),
+            "unrealized_pnl": rounding.truncated(profit, 8),
+            "isolated_margin": rounding.truncated(linear.isolated_margin_field(wallet, profit), 8),
+        }
+    return answer
+
+
+def _bybit_linear(kind: str, x: Inputs) -> Answer:
+    size, entry, leverage = _size(x), x["entry_price"], x["leverage"]
+    fee = x.get("taker_fee_rate", 0.0)
+    rate, amount = x.get("maintenance_margin_rate", 0.0), x.get("maintenance_amount", 0.0)
+    if kind == "liquidation_price":
+        price = linear.displayed_price_at_entry_maintenance(
+            entry, size, leverage, rate, amount, x.get("extra_margin", 0.0)
+        )
+        bankrupt = float(linear.bankruptcy_price_at_leverage(entry, size, leverage))
+        return {
+            "liquidation_price": _tick(price, size, x),
+            "bankruptcy_price": _tick(bankrupt, size, x),
+        }
+    margins = linear.margins_with_fee_to_close(entry, size, leverage, rate, fee, amount)
+    return {
+        "position_value": margins.value,
+        "initial_margin": margins.initial,
+        "position_balance": margins.initial,
+        "maintenance_margin": margins.maintenance,
+        "fee_to_close": margins.fee_to_close,
+        "order_cost": margins.order_cost,
+    }
+
+
+def _bybit_inverse(kind: str, x: Inputs) -> Answer:
+    if kind == "average_entry_price":
+        face, price = zip(*x["fills"], strict=True)
+        return {"average_entry_price": inverse.average_entry_price(price, face)}
+    if kind == "initial_margin":
+        margin = inverse.initial_margin(x["entry_price"], x["contracts_usd"], x["leverage"])
+        return {"initial_margin_btc": float(margin)}
+    face = linear.signed_size(x["side"], x["contracts_usd"])
+    rate, fee = x.get("maintenance_margin_rate", 0.0), x.get("taker_fee_rate", 0.0)
+    if "wallet_balance_btc" in x:
+        prices = inverse.cross_prices_with_fee_at_bankruptcy(
+            x["entry_price"], face, x["wallet_balance_btc"], rate, fee
+        )
+    else:
+        prices = inverse.isolated_prices_at_leverage(x["entry_price"], face, x["leverage"], rate)
+    return {
+        "bankruptcy_price": _tick(prices[0], face, x),
+        "liquidation_price": _tick(prices[1], face, x),
+    }
+
+
+def _mcs_inverse(kind: str, x: Inputs) -> Answer:
+    face = linear.signed_size(x["side"], x.get("contracts_usd", 1))
+    prices = inverse.isolated_prices_at_leverage(
+        x["entry_price"], face, x["leverage"], x["maintenance_margin_rate"]
+    )
+    return {
+        "bankruptcy_price": _tick(prices[0], face, x),
+        "liquidation_price": _tick(prices[1], face, x),
+    }
+
+
+def _gate(kind: str, x: Inputs) -> Answer:
+    if kind == "tier_maintenance_amount":
+        return _tier_answer(x) if "tiers" in x else _next_deduction(x)
+    size = _size(x)
+    if kind == "unrealized_pnl":
+        profit = linear.unrealized_profit(x["entry_price"], size, x["mark_price"])
+        value = linear.value_at(x["mark_price"], size)
+        return {"unrealized_pnl": float(profit), "value": float(value)}
+    return _price_with_fee_at_mark(x)
+
+
+def _price_with_fee_at_mark(x: Inputs) -> Answer:
+    size = _size(x)
+    line = Requirement.with_fee_at_mark(
+        x["maintenance_margin_rate"],
+        x.get("taker_fee_rate", 0.0),
+        x.get("maintenance_amount", 0.0),
+    )
+    price = linear.trigger_price(x["entry_price"], size, x["margin"], line)
+    return {"liquidation_price": _tick(float(price), size, x)}
+
+
+def _phemex(kind: str, x: Inputs) -> Answer:
+    size, fee = _size(x), x["taker_fee_rate"]
+    balance = commission.assigned_balance(x["entry_price"], size, x["leverage"], fee)
+    price = commission.liquidation_price_of_assigned_balance(
+        x["entry_price"], size, balance, x["maintenance_margin_rate"], fee
+    )
+    return {"assigned_balance": balance, "liquidation_price": _tick(price, size, x)}
+
+
+def _kucoin(kind: str, x: Inputs) -> Answer:
+    answer: Answer = {}
+    if "position_size" in x:
+        size = _size(x)
+        prices = commission.liquidation_price_from_cost(
+            x["position_cost"],
+            size,
+            x["position_initial_margin"],
+            x.get("position_maintenance", 0.0),
+            x.get("position_commission", 0.0),
+        )
+        answer["bankruptcy_price"] = float(rounding.nearest_tick(prices[0], x["tick"]))
+        answer["liquidation_price"] = _tick(prices[1], size, x)
+    if "mark_value" in x:
+        balance = commission.margin_balance(
+            x["position_initial_margin"],
+            x["position_commission"],
+            x["mark_value"],
+            x["entry_value"],
+            x.get("side", "long"),
+        )
+        answer |= asdict(balance) | {
+            "unrealized_pnl": balance.unrealized_profit,
+            "maint_margin_balance": balance.margin_balance,
+        }
+    return answer
+
+
+def _edgex(kind: str, x: Inputs) -> Answer:
+    size = _size(x)
+    prices = commission.prices_from_collateral(
+        size, x["collateral_balance"], x["maintenance_margin_rate"], x["taker_fee_rate"]
+    )
+    if "tick" not in x:
+        return prices
+    return {name: float(rounding.floor_to_tick(price, x["tick"])) for name, price in prices.items()}
+
+
+def _okx(kind: str, x: Inputs) -> Answer:
+    if kind == "initial_margin":
+        margin = inverse.initial_margin(x["entry_price"], x["contract_value_usd"], x["leverage"])
+        return {"initial_margin_btc": float(margin)}
+    if kind == "unrealized_pnl":
+        gross = linear.base_of_contracts(x["contracts"], x["contract_multiplier"])
+        size = linear.signed_size(x["side"], gross)
+        return {"pnl": float(linear.unrealized_profit(x["entry_price"], size, x["exit_price"]))}
+    if kind == "liquidation_amount":
+        closed = close.okx_contracts_closed(
+            x["position_contracts"],
+            x["position_tier"],
+            x["target_tier_max_contracts"],
+            is_above_first_tier=x.get("margin_ratio_above_tier1", True),
+        )
+        return {"contracts_closed": closed}
+    if "contracts" in x:
+        return _okx_inverse(x)
+    return _okx_linear(kind, x)
+
+
+def _okx_inverse(x: Inputs) -> Answer:
+    face = linear.signed_size(x["side"], _face(x))
+    rate, fee = x["maintenance_margin_rate"], x["taker_fee_rate"]
+    margin, profit = commission.inverse_margins(
+        x["entry_price"], face, x["mark_price"], x["leverage"]
+    )
+    margin = x.get("margin", margin)
+    maintenance, ratio = commission.inverse_ratio(
+        margin, face, x["entry_price"], x["mark_price"], rate, fee
+    )
+    price = inverse.liquidation_price_with_divided_fee(x["entry_price"], face, margin, rate, fee)
+    return {
+        "margin": margin,
+        "unrealized_pnl": profit,
+        "maintenance_margin": maintenance,
+        "margin_ratio": ratio,
+        "liquidation_price": float(price),
+    }
+
+
+def _okx_linear(kind: str, x: Inputs) -> Answer:
+    size, rate = _size(x), x["maintenance_margin_rate"]
+    if kind == "margin_ratio":
+        state = commission.fixed_margin_state(
+            x["entry_price"], size, x["margin"], x["mark_price"], rate, x["liquidation_fee_rate"]
+        )
+        return {
+            "unrealized_pnl": state.unrealized_profit,
+            "margin_ratio": state.margin_ratio,
+            "required_ratio": state.required_ratio,
+            "liquidated": state.is_liquidated,
+        }
+    if "margin_ratio_reported" not in x:
+        return _price_with_fee_at_mark(x)
+    fee, mark = x["taker_fee_rate"], x["mark_price"]
+    equity = commission.equity_from_reported_ratio(
+        x["margin_ratio_reported"], size, mark, rate, fee
+    )
+    line = Requirement.with_fee_at_mark(rate, fee)
+    maintenance = float(tiers.maintenance_at_rate(linear.value_at(mark, size), rate))
+    return {
+        "liquidation_price": float(linear.trigger_price(mark, size, equity, line)),
+        "maintenance_margin": maintenance,
+        "initial_margin": float(linear.initial_margin(mark, size, x["leverage"])),
+    }
+
+
+def _bitmex(kind: str, x: Inputs) -> Answer:
+    if kind == "risk_limit":
+        rates = tiers.rates_at_risk_limit(
+            x["position_xbt"],
+            x["base_risk_limit_xbt"],
+            x["risk_step_xbt"],
+            x["base_mm"],
+            x["base_im"],
+        )
+        maintenance, initial = (float(rate) for rate in rates)
+        return {
+            "maintenance_margin_rate": maintenance,
+            "initial_margin_rate": initial,
+            "maintenance_margin_xbt": float(
+                tiers.maintenance_at_rate(x["position_xbt"], maintenance)
+            ),
+            "initial_margin_xbt": float(tiers.maintenance_at_rate(x["position_xbt"], initial)),
+        }
+    if kind == "adl_fill":
+        return _bitmex_adl(x)
+    if kind == "unrealized_pnl":
+        face = linear.signed_size(x["side"], x["contracts"])
+        profit = inverse.unrealized_profit(x["entry_price"], face, x["exit_price"])
+        return {"pnl_xbt": float(profit)}
+    return _bitmex_inverse(x) if "contracts" in x else _bitmex_linear(x)
+
+
+def _bitmex_adl(x: Inputs) -> Answer:
+    if "accounts" in x:
+        accounts = x["accounts"]
+        closed = adl.fill_by_score(
+            [one["score"] for one in accounts],
+            [one["quantity"] for one in accounts],
+            x["liquidated_quantity"],
+        )
+        names = [str(one["account"]) for one in accounts]
+        return {
+            "closed_quantity": dict(zip(names, closed.tolist(), strict=True)),
+            "fill_price": x.get("bankruptcy_price"),
+        }
+    cost, home = commission.execution_print(x["side"], x["contracts"], x["price"])
+    return {"exec_cost_sat": cost, "home_notional_xbt": home}
+
+
+def _bitmex_inverse(x: Inputs) -> Answer:
+    contracts = linear.signed_size(x["side"], x["contracts"])
+    entry, leverage, rate = x["entry_price"], x["leverage"], x["maintenance_margin_rate"]
+    paid = x.get("funding_rate", 0.0)
+    prices = commission.liquidation_price_from_integer_cost(entry, contracts, leverage, rate, paid)
+    cost = float(commission.integer_cost(entry, abs(contracts)))
+    margins = commission.reserved_margin(cost, x["side"], leverage, rate, x["taker_fee_rate"], paid)
+    profit = commission.integer_unrealized_profit(entry, contracts, x["mark_price"])
+    return {
+        "position_cost_sat": cost,
+        "position_initial_margin_sat": margins.initial_margin,
+        "position_commission_sat": margins.commission,
+        "position_maintenance_sat": margins.maintenance,
+        "mark_value_sat": float(commission.integer_cost(x["mark_price"], abs(contracts))),
+        "unrealized_pnl_sat": float(profit),
+        "bankruptcy_price": _tick(prices[0], contracts, x),
+        "liquidation_price": _tick(prices[1], contracts, x),
+    }
+
+
+def _bitmex_linear(x: Inputs) -> Answer:
+    size, rate, entry = _size(x), x["maintenance_margin_rate"], x["entry_price"]
+    cost = float(linear.value_at(entry, size))
+    margins = commission.reserved_margin(
+        cost, x["side"], x["leverage"], rate, x["taker_fee_rate"], x.get("funding_rate", 0.0)
+    )
+    bankrupt, price = commission.liquidation_price_from_cost(
+        cost, size, margins.initial_margin, margins.maintenance, margins.commission
+    )
+    profit = linear.unrealized_profit(entry, size, x["mark_price"])
+    return {
+        "initial_margin": margins.initial_margin,
+        "unrealized_pnl": float(profit),
+        "position_commission": margins.commission,
+        "position_maintenance": margins.maintenance,
+        "position_margin": margins.position_margin,
+        "bankruptcy_price": _tick(bankrupt, size, x),
+        "liquidation_price": _tick(price, size, x),
+    }
+
+
+def _deribit(kind: str, x: Inputs) -> Answer:
+    if kind == "portfolio_margin_component":
+        return _deribit_component(x)
+    if "right" in x:
+        short = options.deribit_short_option(
+            x["right"], x["strike"], x["underlying_price"], x["mark_price"]
+        )
+        return {"margin": getattr(short, kind.removesuffix("_margin"))}
+    rate = float(tiers.rates_linear_in_size(x["position_size"], x["base_rate"], x["rate_per_unit"]))
+    value = linear.value_at(x["price"], x["position_size"])
+    return {"margin": float(tiers.maintenance_at_rate(value, rate, 0.0)), "rate": rate}
+
+
+def _deribit_component(x: Inputs) -> Answer:
+    if "option_positions" in x:
+        return {"contingency": span.option_short_charge(x["option_positions"], x["rate"])}
+    if "long_btc" in x:
+        charge = span.futures_offset_charge(x["long_btc"], x["short_btc"], x["rate"])
+        return {"contingency_btc": charge}
+    shock = span.volatility_shock(
+        x["base_shock"], x["days_to_expiry"], x["reference_days"], x["power"]
+    )
+    return {"vol_shock": float(shock)}
+
+
+def _hyperliquid(kind: str, x: Inputs) -> Answer:
+    size = _size(x)
+    table = tiers.TierTable.from_leverage(
+        x.get("tier_floors", [0.0]), x.get("tier_max_leverages", [x["max_leverage"]])
+    )
+    price = tiered.liquidation_price_of_one(x["entry_price"], size, x["margin"], table)
+    return {"liquidation_price": price}
+
+
+# ---------------------------------------------------------------- on-chain perpetuals
+
+
+def _subaccount(x: Inputs) -> tuple[dydx.Subaccount, list[str]]:
+    markets = list(x["positions"])
+    account = dydx.Subaccount(
+        quote_balance=x["quote_balance"],
+        size_base=np.array([x["positions"][m] for m in markets], dtype=float),
+        oracle_price=np.array([x["oracle_prices"][m] for m in markets], dtype=float),
+        maintenance_fraction=x["maintenance_margin_fraction"],
+    )
+    return account, markets
+
+
+def _dydx(kind: str, x: Inputs) -> Answer:
+    return _DYDX[kind](x)
+
+
+def _dydx_initial(x: Inputs) -> Answer:
+    caps = (x["open_interest_notional"], x["open_interest_lower_cap"], x["open_interest_upper_cap"])
+    return {
+        "adjusted_initial_margin_ppm": dydx.adjusted_initial_ppm(x["initial_margin_ppm"], *caps),
+        "initial_margin_quote_quantums": dydx.initial_margin_quantums(
+            x["position_quote_quantums"], x["initial_margin_ppm"], *caps
+        ),
+    }
+
+
+def _dydx_bankruptcy(x: Inputs) -> Answer:
+    if "position_quantums" in x:
+        quantums = dydx.single_position_bankruptcy_quantums(
+            x["quote_balance_quantums"], x["position_quantums"], x["delta_quantums"]
+        )
+        return {"bankruptcy_quote_quantums": quantums}
+    account, markets = _subaccount(x)
+    return {"bankruptcy_quote": account.bankruptcy_quote(markets.index(x["market"]), x["delta"])}
+
+
+def _dydx_fillable(x: Inputs) -> Answer:
+    account, markets = _subaccount(x)
+    price = account.fillable_price(
+        markets.index(x["market"]), x["bankruptcy_adjustment"], x["spread_to_mmr_ratio"]
+    )
+    return {"fillable_price": price}
+
+
+def _dydx_insurance(x: Inputs) -> Answer:
+    account, markets = _subaccount(x)
+    market = markets.index(x.get("market", markets[0]))
+    delta = x.get("delta", -float(account.size_base[market]))
+    change = account.insurance_fund_delta(market, delta, x["fill_price"], x["max_liquidation_fee"])
+    return {"insurance_fund_delta": change}
+
+
+def _dydx_deleveraging(x: Inputs) -> Answer:
+    after = dydx.deleverage(
+        x["bankrupt_position"],
+        x["bankrupt_quote"],
+        x["offset_position"],
+        x["offset_quote"],
+        x["bankruptcy_price"],
+    )
+    return {
+        "offset_quote_after": after.offset_quote,
+        "offset_position_after": after.offset_position,
+        "bankrupt_quote_after": after.bankrupt_quote,
+        "bankrupt_position_after": after.bankrupt_position,
+        "closed_quantity": after.matched_base,
+    }
+
+
+def _dydx_liquidatable(x: Inputs) -> Answer:
+    account, _ = _subaccount(x)
+    return {
+        "liquidatable": account.is_liquidatable,
+        "total_net_collateral": account.net_collateral,
+        "maintenance_margin": account.maintenance_margin,
+    }
+
+
+_DYDX: dict[str, Callable[[Inputs], Answer]] = {
+    "initial_margin": _dydx_initial,
+    "maintenance_margin": lambda x: {
+        "maintenance_margin_ppm": rounding.floor_ppm(
+            x["initial_margin_ppm"], x["maintenance_fraction_ppm"]
+        )
+    },
+    "bankruptcy_price": _dydx_bankruptcy,
+    "fillable_price": _dydx_fillable,
+    "insurance_fund_delta": _dydx_insurance,
+    "deleveraging": _dydx_deleveraging,
+    "liquidatable": _dydx_liquidatable,
+    "liquidation_amount": lambda x: {
+        "max_liquidatable_notional": float(
+            dydx.max_liquidatable_notional(
+                x["position_notional"], x["max_position_portion"], x["min_position_notional"]
+            )
+        )
+    },
+    "funding_clamp": lambda x: {
+        "max_abs_funding_ppm": funding.max_abs_rate_ppm(
+            x["clamp_factor_ppm"], x["initial_margin_ppm"], x["maintenance_fraction_ppm"]
+        )
+    },
+}
+
+
+def _drift(kind: str, x: Inputs) -> Answer:
+    if kind in ("initial_margin", "maintenance_margin"):
+        return {
+            "asset_weight": float(
+                drift.asset_weight(x["asset_weight"], x["imf_factor"], x["size"])
+            ),
+            "liability_weight": float(
+                drift.liability_weight(x["liability_weight"], x["imf_factor"], x["size"])
+            ),
+        }
+    return _drift_fee(x) if kind == "liquidation_fee" else _drift_amount(x)
+
+
+def _drift_sides(x: Inputs) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (
+        (x["asset_weight"], x["asset_multiplier"]),
+        (x["liability_weight"], x["liability_multiplier"]),
+    )
+
+
+def _drift_fee(x: Inputs) -> Answer:
+    if "slots_elapsed" in x:
+        fee = drift.liquidator_fee(
+            x["base_fee"],
+            x["max_fee"],
+            x["slots_elapsed"],
+            x["grace_slots"],
+            x["increase_per_slot"],
+        )
+        return {"liquidation_fee": fee}
+    if "base_amount" in x:
+        value = float(linear.value_at(x["oracle_price"], x["base_amount"]))
+        fee = drift.perp_insurance_fee(
+            x["margin_shortage"], x["margin_ratio"], x["liquidator_fee"], value, x["max_if_fee"]
+        )
+        return {"if_fee": fee}
+    value = float(linear.value_at(x["liability_price"], x["token_amount"]))
+    fee = drift.spot_insurance_fee(x["margin_shortage"], *_drift_sides(x), value, x["max_if_fee"])
+    return {"if_fee": fee}
+
+
+def _drift_amount(x: Inputs) -> Answer:
+    if "quote_price" in x:
+        base = drift.base_to_cover(
+            x["margin_shortage"],
+            x["margin_ratio"],
+            x["liquidator_fee"],
+            x["if_fee"],
+            x["oracle_price"],
+            x["quote_price"],
+        )
+        return {"base_to_close": float(base)}
+    if "initial_pct" in x:
+        share = drift.max_step_fraction(
+            x["margin_shortage"],
+            x["initial_pct"],
+            x["slots_elapsed"],
+            x["liquidation_duration_slots"],
+            x.get("margin_already_freed", 0.0),
+        )
+        return {"max_pct": share}
+    if "asset_value" in x:
+        tokens = drift.liability_transfer_of_asset(
+            x["asset_value"],
+            x["liability_price"],
+            x["asset_multiplier"],
+            x["liability_multiplier"],
+        )
+        return {"liability_transfer": tokens}
+    if "liability_weight" in x:
+        tokens = drift.liability_transfer_to_cover(
+            x["margin_shortage"], *_drift_sides(x), x["if_fee"], x["liability_price"]
+        )
+        return {"liability_transfer": tokens}
+    return _drift_step(x)
+
+
+def _drift_step(x: Inputs) -> Answer:
+    step = drift.liquidation_step(
+        (x["base"], x["quote_entry"]),
+        x["oracle_price"],
+        x["collateral"],
+        (x["maintenance_ratio"], x["buffer"]),
+        (x["liquidator_fee"], x["if_fee"]),
+    )
+    return asdict(step) | {"if_fee_paid": step.insurance_fee_paid}
+
+
+def _gmx(kind: str, x: Inputs) -> Answer:
+    if kind == "adl_rank":
+        side = "long" if "long_size_usd" in x else "short"
+        factor = gmx.pool_profit_factor(
+            x[f"{side}_size_usd"],
+            x["entry_index_price"],
+            x["index_price"],
+            x["pool_value_usd"],
+            side,
+        )
+        return {
+            "adl_enabled": gmx.deleveraging_is_enabled(factor, x["max_pnl_factor"]),
+            "pnl_factor": factor,
+        }
+    extra = (
+        {"max_impact_fraction": x["max_price_impact_factor"]}
+        if ("max_price_impact_factor" in x)
+        else {}
+    )
+    position = gmx.GmxPosition(
+        side=x["side"],
+        size_usd=x["size_usd"],
+        entry_price=x["entry_index_price"],
+        index_price=x["index_price"],
+        collateral_amount=x["collateral_amount"],
+        collateral_price=x["collateral_price"],
+        fees_usd=x["fees_usd"],
+        price_impact_usd=x["price_impact_usd"],
+        min_collateral_usd=x["min_collateral_usd"],
+        min_collateral_fraction=x["min_collateral_factor"],
+        **extra,
+    )
+    return {
+        "liquidatable": position.is_liquidatable,
+        "returned_collateral": position.returned_collateral,
+        "remaining_collateral_usd": position.remaining_usd,
+        "pnl_usd": position.profit_usd,
+    }
+
+
+def _perp_curie(kind: str, x: Inputs) -> Answer:
+    if kind == "liquidation_fee":
+        penalty = tiers.maintenance_at_rate(x["closed_notional"], x["penalty_ratio"], 0.0)
+        return {"penalty": float(penalty)}
+    size = x["position_size"]
+    if x.get("side") == "short":
+        size = linear.signed_size("short", abs(size))
+    rules = halving.CurieRules(
+        maintenance_fraction=x["mm_ratio"],
+        penalty_fraction=x["penalty_ratio"],
+        insurance_share=x["insurance_share"],
+        full_close_usd=x["min_full_value"],
+    )
+    done = halving.curie_liquidation(
+        size, x["open_notional"], x["mark_price"], x["collateral"], rules
+    )
+    return {
+        "liquidatable": done.is_liquidatable,
+        "closed_size": done.closed_size,
+        "closed_notional": done.closed_notional,
+        "penalty": done.penalty,
+        "insurance_fund_fee": done.insurance_fee,
+        "liquidator_fee": done.liquidator_fee,
+        "realized_pnl": done.realized_profit,
+        "liquidator_exchanged_quote": done.liquidator_quote,
+        "bad_debt": done.has_bad_debt,
+    }
+
+
+def _squeeth(kind: str, x: Inputs) -> Answer:
+    if kind == "health_factor":
+        debt = halving.squeeth_debt_eth(
+            x["short_power_units"], x["eth_price"], x["norm_factor"], x["scale"]
+        )
+        return {
+            "safe": halving.squeeth_is_safe(x["collateral_eth"], debt),
+            "debt_eth": debt,
+        }
+    done = halving.squeeth_liquidation(
+        x["short_power_units"],
+        x["power_price_eth"],
+        x["collateral_eth"],
+        x["min_collateral_eth"],
+    )
+    return {"units_liquidated": done.units_closed, "collateral_paid": done.collateral_paid}
+
+
+def _vega(kind: str, x: Inputs) -> Answer:
+    return _VEGA[kind](x)
+
+
+def _vega_maintenance(x: Inputs) -> Answer:
+    if "futures_margin" in x:
+        margin = funding.funding_margin(
+            x["futures_margin"], x["funding_payment"], x["position"], x["funding_factor"]
+        )
+        return {"margin": float(margin)}
+    long, short = vega.riskiest_sides(x["open_volume"], x.get("buys", 0), x.get("sells", 0))
+    factors = vega.RiskFactors(
+        long=x["risk_factor_long"],
+        short=x["risk_factor_short"],
+        linear_slippage=x["linear_slippage_factor"],
+    )
+    sides = vega.maintenance_by_side(long, short, x["mark_price"], factors)
+    return {
+        "riskiest_long": long,
+        "riskiest_short": short,
+        "maintenance_margin_long": sides[0],
+        "maintenance_margin_short": sides[1],
+        "maintenance_margin": max(sides),
+        "maintenance_margin_with_orders": max(sides),
+    }
+
+
+def _vega_network(x: Inputs) -> Answer:
+    states = vega.NetworkPosition().after([tuple(event) for event in x["events"]])
+    return {"network_state": [[s.volume, s.realized, s.unrealized] for s in states]}
+
+
+def _vega_funding(x: Inputs) -> Answer:
+    payment = funding.twap_payment(
+        x["s_twap"],
+        x["f_twap"],
+        x["interest_rate"],
+        x["delta_t"],
+        x["clamp_lower"],
+        x["clamp_upper"],
+    )
+    return {"funding_payment": payment}
+
+
+_VEGA: dict[str, Callable[[Inputs], Answer]] = {
+    "funding": _vega_funding,
+    "initial_margin": lambda x: {
+        "margin_account": vega.isolated_margin(
+            x["average_entry_price"], x["position"], x["margin_factor"]
+        )
+    },
+    "maintenance_margin": _vega_maintenance,
+    "liquidation_amount": lambda x: {
+        "disposal_volumes": vega.disposal_schedule(
+            x["open_volume"],
+            x["disposal_fraction"],
+            x["full_disposal_size"],
+            x["max_fraction_consumed"],
+            x["book_side_volume"],
+        )
+    },
+    "insurance_fund_delta": _vega_network,
+}
+
+
+# ---------------------------------------------------------------- lending and auctions
+
+
+def _seizure(x: Inputs) -> Answer:
+    done = lending.seizure_with_bonus(x["debt_eth"], x["close_factor"], x["liquidation_bonus"])
+    return {
+        "debt_repaid_eth": done.debt_repaid,
+        "bonus_eth": done.bonus,
+        "collateral_seized_eth": done.collateral_seized,
+    }
+
+
+def _values(rows: list[Inputs], amount: str = "amount") -> np.ndarray:
+    return lending.asset_values([row[amount] for row in rows], [row["price"] for row in rows])
+
+
+def _aave_rules(x: Inputs) -> lending.AaveRules:
+    if "max_close_factor_threshold_usd" in x:
+        small = x["max_close_factor_threshold_usd"]
+        return lending.AaveRules(version=x["version"], small_usd=small)
+    return lending.AaveRules(version=x["version"])
+
+
+def _aave_v3(kind: str, x: Inputs) -> Answer:
+    if kind == "health_factor":
+        health = lending.health_factor(
+            _values(x["collaterals"]),
+            [c["liquidation_threshold"] for c in x["collaterals"]],
+            _values(x["debts"]),
+        )
+        return {"health_factor": lending.reported_health_factor(health)}
+    if kind == "close_factor":
+        factor = lending.aave_close_factor(
+            _aave_rules(x), x["health_factor"], x["collateral_value_usd"], x["debt_value_usd"]
+        )
+        return {"close_factor": factor}
+    if "debts_usd" in x:
+        rules = _aave_rules(x)
+        repay = lending.aave_max_repay(
+            rules, x["close_factor"], x["debts_usd"], x["target_debt_index"]
+        )
+        return {"max_repay_usd": repay}
+    if "debt_eth" in x:
+        return _seizure(x)
+    return lending.aave_seizure_integers(
+        x["debt_to_cover"],
+        x["collateral_balance"],
+        (x["debt_price"], x["collateral_price"]),
+        (x["debt_unit"], x["collateral_unit"]),
+        x["liquidation_bonus_bps"],
+        x["protocol_fee_bps"],
+    )
+
+
+def _compound_v2(kind: str, x: Inputs) -> Answer:
+    if kind == "liquidation_amount" and "repay" in x:
+        seized, kept = lending.compound_seize_tokens(
+            x["repay"],
+            x["liquidation_incentive"],
+            (x["borrowed_price"], x["collateral_price"]),
+            x["exchange_rate"],
+            x["protocol_seize_share"],
+        )
+        return {"seize_tokens": seized, "liquidator_tokens": kept, "protocol_tokens": seized - kept}
+    if kind == "liquidation_amount":
+        return _seizure(x)
+    markets = x["markets"]
+    liquidity, shortfall = lending.account_liquidity(
+        _values(markets, "supplied"),
+        [m["collateral_factor"] for m in markets],
+        _values(markets, "borrowed"),
+        [m.get("entered", True) for m in markets],
+    )
+    return {"liquidity": liquidity, "shortfall": shortfall, "liquidatable": shortfall > 0}
+
+
+def _compound_v3(kind: str, x: Inputs) -> Answer:
+    if kind == "auction_price":
+        out = lending.comet_collateral_for_base(
+            x["base_amount"],
+            x["collateral_price"],
+            x["liquidation_factor"],
+            x["store_front_price_factor"],
+            x.get("base_price", 1.0),
+        )
+        return {"collateral_out": float(out)}
+    values = _values(x["collaterals"])
+    debt = x.get("debt", x.get("borrow"))
+    if kind == "initial_margin":
+        factors = [c["borrow_collateral_factor"] for c in x["collaterals"]]
+        covered = lending.comet_is_borrow_collateralized(debt, values, factors)
+        return {"borrow_collateralized": covered}
+    factors = [
+        c.get("liquidate_collateral_factor", x.get("liquidate_collateral_factor"))
+        for c in x["collaterals"]
+    ]
+    answer: Answer = {"liquidatable": lending.comet_is_liquidatable(debt, values, factors)}
+    if kind == "liquidation_amount":
+        rates = [c.get("liquidation_factor", x.get("liquidation_factor")) for c in x["collaterals"]]
+        done = lending.comet_absorb(debt, values, rates)
+        answer |= asdict(done) | {"reserves_change": -done.reserves_loss}
+    return answer
+
+
+def _maker(kind: str, x: Inputs) -> Answer:
+    if kind == "keeper_incentive":
+        paid = maker.keeper_incentive(
+            x["tip"],
+            x["chip"],
+            x["tab"],
+            float(lending.asset_values(x["lot"], x["price"])),
+            x["chost"],
+            "redo" if x["redo"] else "bark",
+        )
+        return {"incentive": paid}
+    if kind in ("auction_price", "auction_reset"):
+        return _maker_auction(x)
+    try:
+        return _maker_take(x) if "tab" in x else _maker_bark(x)
+    except AuctionRefused:
+        return {"reverts": True, "reverted": True, "revert": True}
+
+
+def _maker_auction(x: Inputs) -> Answer:
+    curve = {
+        "duration_s": x.get("tau", float("nan")),
+        "cut": x.get("cut", float("nan")),
+        "step_s": x.get("step", float("nan")),
+    }
+    price = float(auctions.auction_price(x["curve"], x["top"], x["seconds"], **curve))
+    answer: Answer = {"price": price}
+    if "tail" in x:
+        answer["needs_reset"] = auctions.needs_reset(
+            price, x["top"], x["seconds"], x["tail"], x["cusp"]
+        )
+    return answer
+
+
+def _maker_bark(x: Inputs) -> Answer:
+    done = maker.bark(
+        x["ink"],
+        x["art"],
+        x["rate"],
+        x["price"],
+        maker.IlkRules(mat=x["mat"], chop=x["chop"], buf=x["buf"], dust=x["dust"]),
+        maker.Limits(Hole=x["Hole"], Dirt=x["Dirt"], hole=x["hole"], dirt=x["dirt"]),
+    )
+    return asdict(done) | {"unsafe": done.is_unsafe, "reverts": False}
+
+
+def _maker_take(x: Inputs) -> Answer:
+    done = maker.take(x["lot"], x["tab"], x["auction_price"], x["amt"], x["chost"])
+    return asdict(done) | {"reverts": False}
+
+
+def _liquity(kind: str, x: Inputs) -> Answer:
+    if kind == "stability_pool":
+        pool = liquity.StabilityPool(caller_fraction=x["gas_compensation"])
+        for name, *values in x["events"]:
+            pool = getattr(pool, name)(*values)
+        return {"deposits": dict(pool.deposits), "eth_gains": dict(pool.gains)}
+    if kind == "liquidation_fee":
+        paid = liquity.gas_compensation(x["collateral_eth"], x["rate"])
+        return {"gas_compensation_eth": paid}
+    if kind == "health_factor":
+        return {"icr": liquity.collateral_ratio(x["collateral_eth"], x["price"], x["debt"])}
+    action = liquity.liquidation_action(
+        x["icr"], x["tcr"], x["stability_pool_covers_debt"], x["mcr"], x["ccr"]
+    )
+    return {"action": action}
+
+
+# ---------------------------------------------------------------- options and portfolios
+
+
+def _reg_t(kind: str, x: Inputs) -> Answer:
+    if kind == "liquidation_price":
+        return _reg_t_call(x)
+    if "legs" in x:
+        legs = [options.OptionLeg(**leg) for leg in x["legs"]]
+        unit = options.maximum_loss_at_expiry(legs)
+    else:
+        unit = options.reg_t_short_option(
+            x["right"],
+            x["strike"],
+            x["underlying_price"],
+            x["option_price"],
+            options.broad_index_fraction(x.get("broad_index", False)),
+        )
+    return {"margin": options.contract_total(unit, x["contracts"], x["multiplier"])}
+
+
+def _reg_t_call(x: Inputs) -> Answer:
+    rate = x["maintenance_rate"]
+    if "loan" in x:
+        value = options.margin_call_value_long(x["loan"], rate)
+        return {"trigger_value": value, "trigger_price": options.per_share(value, x["shares"])}
+    if "short_value" in x:
+        value = options.margin_call_value_short(x["short_value"], x["initial_margin"], rate)
+        return {
+            "trigger_value": value,
+            "trigger_price": options.per_share(value, x.get("shares", 1)),
+        }
+    price = options.margin_call_price_long(x["entry_price"], x["initial_margin"], rate)
+    return {"trigger_price": price}
+
+
+def _span(kind: str, x: Inputs) -> Answer:
+    if "positions" in x:
+        risk = span.scan_risk(
+            [p["quantity"] for p in x["positions"]], _unit_profits(x["positions"])
+        )
+        margin = span.span_requirement(
+            risk,
+            x.get("intra_commodity_charge", 0.0),
+            x.get("inter_commodity_credit", 0.0),
+            x.get("short_option_minimum", 0.0),
+            x.get("net_option_value", 0.0),
+        )
+        return {"scan_risk": risk, "margin": margin}
+    if "price_scan_range" in x:
+        net, margin = span.net_futures_margin(x["long"], x["short"], x["price_scan_range"])
+        return {"net_position": net, "margin": margin}
+    margin = options.futures_option_margin_before_span(
+        x["futures_margin"], x["option_premium"], x["half_out_of_the_money"]
+    )
+    return {"margin": margin}
+
+
+def _unit_profits(positions: list[Inputs]) -> np.ndarray:
+    return np.array([p["pnl"] for p in positions], dtype=float)
+
+
+def _dederi(kind: str, x: Inputs) -> Answer:
+    profit = span.future_profit(
+        x["index_price"],
+        x["annual_rate"],
+        x["days_to_expiry"],
+        x["futures_size"],
+        x["spot_move"],
+    )
+    return {"scenario_pnl": profit}
+
+
+def _books(rows: list[Inputs]) -> list[derive_book.OptionBook]:
+    return derive_book.group_by_expiry(
+        [o["seconds_to_expiry"] for o in rows],
+        [o["strike"] for o in rows],
+        [o["amount"] for o in rows],
+        [o["vol"] for o in rows],
+        [o["right"] for o in rows],
+    )
+
+
+def _confidence(seconds: float, expiry: Inputs, rows: list[Inputs]) -> float:
+    feeds = [expiry["forward_confidence"], expiry.get("rate_confidence", 1.0)]
+    feeds += [o["vol_confidence"] for o in rows if o["seconds_to_expiry"] == seconds]
+    return min(feeds)
+
+
+def _derive_pmrm(kind: str, x: Inputs) -> Answer:
+    books = _books(x["options"])
+    by_time = {e["seconds_to_expiry"]: e for e in x["expiries"]}
+    expiries = []
+    for book in books:
+        one = by_time[book.seconds_to_expiry]
+        expiries.append(
+            derive_book.Expiry(
+                forward_variable=one["forward_variable"],
+                forward_fixed=one["forward_fixed"],
+                rate=one["rate"],
+                confidence=_confidence(book.seconds_to_expiry, one, x["options"]),
+            )
+        )
+    account = derive_portfolio.PortfolioAccount(
+        spot_price=x["spot_price"],
+        stable_price=x["stable_price"],
+        perp_price=x["perp_price"],
+        spot_confidence=x["spot_confidence"],
+        perp_confidence=x["perp_confidence"],
+        cash=x["cash"],
+        perp_position=x["perp_position"],
+        base_position=x["base_position"],
+        unrealized_perp=x["unrealized_perp_pnl"],
+        unrealized_funding=x["unrealized_funding"],
+        books=books,
+        expiries=expiries,
+    )
+    margin = derive_portfolio.portfolio_margin(account)
+    return {
+        "initial_margin": margin.initial,
+        "maintenance_margin": margin.maintenance,
+        "mark_to_market": margin.mark_to_market,
+    }
+
+
+def _derive_srm(kind: str, x: Inputs) -> Answer:
+    markets = []
+    for name, m in x["markets"].items():
+        rows = [o for o in x["options"] if o["underlying"] == name]
+        books = _books(rows)
+        by_time = {e["seconds_to_expiry"]: e for e in x["expiries"] if e["underlying"] == name}
+        expiries = [by_time[book.seconds_to_expiry] for book in books]
+        markets.append(
+            derive_standard.StandardMarket(
+                spot_price=m["spot_price"],
+                perp_price=m["perp_price"],
+                spot_confidence=m["spot_confidence"],
+                perp_confidence=m["perp_confidence"],
+                perp_position=m["perp_position"],
+                perp_entry_price=m["perp_entry_price"],
+                unpaid_funding=m["funding_index"] - m["account_funding_index"],
+                base_position=m["base_position"],
+                settlement_price=m["settlement_price"],
+                books=books,
+                forwards=[e["forward_price"] for e in expiries],
+                confidences=[
+                    _confidence(book.seconds_to_expiry, e, rows)
+                    for book, e in zip(books, expiries, strict=True)
+                ],
+            )
+        )
+    margin = derive_standard.standard_margin(markets, x["cash"], x["stable_price"])
+    return {
+        "initial_margin": margin.initial,
+        "maintenance_margin": margin.maintenance,
+        "mark_to_market": margin.mark_to_market,
+    }
+
+
+def _derive_auction(kind: str, x: Inputs) -> Answer:
+    value, maintenance = x["mark_to_market"], x["maintenance_margin"]
+    if kind == "liquidation_fee":
+        fee = auctions.start_fee(value, maintenance, x["fee_rate"], x["buffer_margin_fraction"])
+        return {"liquidation_fee": fee}
+    if value <= 0:
+        bid = auctions.insolvent_bid(
+            value,
+            maintenance,
+            x["seconds_since_start"],
+            x.get("insolvent_length_s", auctions.INSOLVENT_LENGTH_S),
+            x["fraction_requested"],
+        )
+    else:
+        schedule = auctions.DiscountSchedule(
+            start=x["starting_mtm_fraction"],
+            cutoff=x["fast_cutoff_fraction"],
+            fast_s=x["fast_length_s"],
+            slow_s=x["slow_length_s"],
+        )
+        bid = auctions.solvent_bid(
+            value,
+            maintenance,
+            float(schedule.at(x["seconds_since_start"])),
+            x["fraction_requested"],
+            x["reserved_cash"],
+            x["buffer_margin_fraction"],
+        )
+    return asdict(bid) | {"bid_price": bid.price}
+
+
+def _us_mwcb(kind: str, x: Inputs) -> Answer:
+    levels = breakers.market_wide_levels(x["prior_close"], x["levels"])
+    return {"trigger_levels": levels.tolist()}
+
+
+ENGINES: dict[str, Callable[[str, Inputs], Answer]] = {
+    "aave_v2": lambda kind, x: _seizure(x),
+    "aave_v3": _aave_v3,
+    "binance_coinm": _binance_coinm,
+    "binance_usdm": _binance_usdm,
+    "bitmex": _bitmex,
+    "bybit_inverse": _bybit_inverse,
+    "bybit_linear": _bybit_linear,
+    "compound_v2": _compound_v2,
+    "compound_v3": _compound_v3,
+    "dederi_pm": _dederi,
+    "deribit": _deribit,
+    "derive_auction": _derive_auction,
+    "derive_pmrm": _derive_pmrm,
+    "derive_srm": _derive_srm,
+    "drift": _drift,
+    "dydx_v4": _dydx,
+    "edgex": _edgex,
+    "gate": _gate,
+    "gmx_v2": _gmx,
+    "hyperliquid": _hyperliquid,
+    "kucoin_linear": _kucoin,
+    "liquity": _liquity,
+    "maker_liq2": _maker,
+    "mcs_inverse": _mcs_inverse,
+    "okx": _okx,
+    "perp_curie": _perp_curie,
+    "phemex": _phemex,
+    "reg_t": _reg_t,
+    "span": _span,
+    "squeeth": _squeeth,
+    "us_mwcb": _us_mwcb,
+    "vega": _vega,
+}
