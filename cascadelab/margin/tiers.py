@@ -207,6 +207,10 @@ class TierTable:
                 f"notional of row {row} is {value[row]}; expected a finite number of at least 0. "
                 f"Pass unsigned notionals."
             )
+        return self.tier_index(np.asarray(notional, dtype=np.float64))
+
+    def tier_index(self, notional: FloatArray) -> IntArray:
+        """Index of the tier that holds each notional, without the checks of :meth:`tier_of`."""
         return np.searchsorted(self.floor, notional, side="right") - 1
 
     def lookup(self, notional: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

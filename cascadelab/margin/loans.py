@@ -1,0 +1,174 @@
+"""Rules of a lending venue applied to a ledger of loans.
+
+One row is one loan against one collateral: `size_base` is the collateral (positive),
+`entry_price` its price when the loan was taken and `margin_quote` the owner's part then, so that
+the debt is size × entry - margin. A column ``debt_quote`` states the debt instead, and
+``liquidation_threshold`` each loan's own threshold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cascadelab.errors import ParameterError, SchemaError
+from cascadelab.ledger import Ledger
+from cascadelab.margin import lending
+from cascadelab.margin.accounts import Marks, mark_array
+from cascadelab.margin.records import VenueRecord
+from cascadelab.units import FloatArray
+
+__all__ = ["LoanRules"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoanRules:
+    """Margin rules of one lending venue; made by :func:`cascadelab.margin.venue`.
+
+    Parameters
+    ----------
+    record : VenueRecord
+    threshold : float or None
+        Liquidation threshold of all loans without one of their own.
+    """
+
+    record: VenueRecord
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise ParameterError.out_of_range(self, "threshold", "(0, 1)")
+
+    def with_threshold(self, threshold: float) -> LoanRules:
+        """Return the same rules with one liquidation threshold for all loans, in (0, 1)."""
+        return dataclasses.replace(self, threshold=threshold)
+
+    @property
+    def tiers_as_of(self) -> str:
+        """Version of the rules."""
+        return self.record.rules_as_of
+
+    def thresholds(self, ledger: Ledger) -> FloatArray:
+        """Threshold of every loan: its own column, these rules' or the venue's.
+
+        Raises
+        ------
+        ParameterError
+            If there is none.
+        SchemaError
+            Names the first row outside (0, 1).
+        """
+        if "liquidation_threshold" in ledger.positions.columns:
+            values = _column(ledger, "liquidation_threshold")
+            bad = ~((values > 0) & (values < 1))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise SchemaError.bad_row(
+                    "positions",
+                    "liquidation_threshold",
+                    row,
+                    float(values[row]),
+                    "a fraction in (0, 1)",
+                    int(bad.sum()),
+                )
+            return values
+        one = self.threshold if self.threshold is not None else self.record.default_threshold
+        if one is None:
+            raise ParameterError(
+                f"{self.record.id} has no threshold for these loans; expected one per loan or for "
+                f"all. Add a column liquidation_threshold or call rules.with_threshold(0.83)."
+            )
+        return np.full(ledger.n_positions, one)
+
+    def debts(self, ledger: Ledger) -> FloatArray:
+        """Debt of every loan, quote: its column, or size × entry - margin.
+
+        Raises
+        ------
+        SchemaError
+            If a row is short, or a stated debt is negative or missing; names it.
+        """
+        short = ledger.size_base < 0
+        if short.any():
+            row = int(np.argmax(short))
+            raise SchemaError.bad_row(
+                "positions",
+                "size_base",
+                row,
+                float(ledger.size_base[row]),
+                "collateral above zero",
+                int(short.sum()),
+            )
+        if "debt_quote" not in ledger.positions.columns:
+            owed = ledger.size_base * ledger.entry_price - ledger.margin_quote
+            return np.asarray(np.maximum(owed, 0.0))
+        values = _column(ledger, "debt_quote")
+        bad = ~(np.isfinite(values) & (values >= 0))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise SchemaError.bad_row(
+                "positions", "debt_quote", row, float(values[row]), "a debt of at least zero"
+            )
+        return values
+
+    def liquidation_price(self, ledger: Ledger) -> FloatArray:
+        """Collateral prices at which health is 1, shape (n_loans,); NaN without debt."""
+        return lending.liquidation_price(
+            ledger.size_base, self.debts(ledger), self.thresholds(ledger)
+        )
+
+    def bankruptcy_price(self, ledger: Ledger) -> FloatArray:
+        """Collateral prices at which collateral is worth the debt; NaN without debt."""
+        return lending.liquidation_price(ledger.size_base, self.debts(ledger), 1.0)
+
+    def evaluate(self, ledger: Ledger, marks: Marks) -> pl.DataFrame:
+        """Every margin quantity of every loan, in the order of the ledger.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Rows are loans, see the module's text.
+        marks : float, mapping of market to price, or ndarray of shape (n_loans,)
+            Prices of the collateral.
+
+        Returns
+        -------
+        polars.DataFrame
+            The columns of :meth:`ContractRules.evaluate`; maintenance is the haircut
+            (1 - threshold) × value, initial margin the owner's part at entry.
+        """
+        mark = mark_array(ledger, marks)
+        debt, threshold = self.debts(ledger), self.thresholds(ledger)
+        value = ledger.size_base * mark
+        equity, need = value - debt, (1.0 - threshold) * value
+        price = self.liquidation_price(ledger)
+        has_debt = debt > 0
+        health = threshold * value / np.where(has_debt, debt, 1.0)
+        is_hit = equity < need if self.record.is_strict else equity <= need
+        return pl.DataFrame(
+            {
+                "account": ledger.positions["account"],
+                "market": ledger.positions["market"],
+                "mode": ledger.positions["mode"],
+                "mark_price": mark,
+                "notional": value,
+                "unrealized_profit": ledger.size_base * (mark - ledger.entry_price),
+                "initial_margin": ledger.margin_quote,
+                "maintenance_margin": need,
+                "equity": equity,
+                "margin_ratio": equity / value,
+                "margin_to_liquidation_ratio": equity / need,
+                "distance_to_liquidation": (mark - price) / mark,
+                "liquidation_price": price,
+                "bankruptcy_price": self.bankruptcy_price(ledger),
+                "health_factor": np.where(has_debt, health, np.inf),
+                "is_liquidatable": is_hit & has_debt,
+            }
+        )
+
+
+def _column(ledger: Ledger, name: str) -> FloatArray:
+    return ledger.positions[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
