@@ -79,11 +79,8 @@ def mark_array(ledger: Ledger, marks: Marks) -> FloatArray:
 
 def is_cross(ledger: Ledger) -> npt.NDArray[np.bool_] | None:
     """Which positions are in cross margin, shape (n_positions,); None where none is."""
-    modes = ledger.positions["mode"]
-    if modes.n_unique() == 1 and ledger.n_positions and modes[0] == "isolated":
-        return None
-    flags = (modes == "cross").to_numpy()
-    return flags if flags.any() else None
+    flags = ledger.positions["mode"] == "cross"
+    return flags.to_numpy() if flags.any() else None
 
 
 def chosen_leverage(ledger: Ledger) -> FloatArray:

@@ -72,8 +72,9 @@ def target_fraction(
     0.8
     """
     ratio = np.asarray(equity_ratio, dtype=np.float64)
-    slope = np.asarray(target_ratio, dtype=np.float64) - fee_fraction
-    fraction = (target_ratio - ratio) / np.where(slope > 0, slope, 1.0)
+    target = np.asarray(target_ratio, dtype=np.float64)
+    slope = target - np.asarray(fee_fraction, dtype=np.float64)
+    fraction = (target - ratio) / np.where(slope > 0, slope, 1.0)
     return np.where(slope > 0, np.clip(fraction, 0.0, 1.0), 1.0)
 
 
@@ -105,7 +106,7 @@ def closed_to_target(
 def closed_by_step_down(
     quantity: npt.ArrayLike, mark_price: npt.ArrayLike, table: TierTable, n_steps: int = 1
 ) -> FloatArray:
-    """Quantity closed to come down to the top of a lower tier; all from the lowest tier.
+    """Quantity closed to come down to the top of a lower tier; all where none is low enough.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def closed_by_step_down(
         Base; quote per base.
     table : TierTable
     n_steps : int
-        Tiers to step down (Bybit, BitMEX 1; OKX 2 down to the first).
+        Tiers to step down: 1 (Bybit, BitMEX), 2 (OKX, which closes tiers 1 and 2 whole).
 
     Returns
     -------
@@ -125,7 +126,7 @@ def closed_by_step_down(
     tier = table.tier_of(gross * mark)
     target = np.maximum(tier - n_steps, 0)
     cap = np.append(table.floor[1:], np.inf)[target]
-    return np.where(tier == 0, gross, np.maximum(gross - cap / mark, 0.0))
+    return np.where(tier < n_steps, gross, np.maximum(gross - cap / mark, 0.0))
 
 
 def closed_by_tranche(

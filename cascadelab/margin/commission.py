@@ -76,7 +76,7 @@ def integer_unrealized_profit(
 def commission_reserve(
     cost: npt.ArrayLike, leverage: npt.ArrayLike, fee_fraction: float
 ) -> FloatArray:
-    """Commission set aside for closing: :math:`f \\, cost \\, (1 + 1/L)`, settlement units."""
+    r"""Commission set aside for closing: :math:`f \\, cost \\, (1 + 1/L)`, settlement units."""
     return np.asarray(fee_fraction * np.asarray(cost) * (1.0 + 1.0 / np.asarray(leverage)))
 
 

@@ -149,7 +149,7 @@ class PortfolioMargin:
 
 def portfolio_margin(
     account: PortfolioAccount,
-    rules: PortfolioRules = PortfolioRules(),  # noqa: B008
+    rules: PortfolioRules = PortfolioRules(),
 ) -> PortfolioMargin:
     """Net initial and maintenance margin of an account.
 

@@ -116,7 +116,7 @@ def standard_margin(
     markets: Sequence[StandardMarket],
     cash: float,
     stable_price: float = 1.0,
-    rules: StandardRules = StandardRules(),  # noqa: B008
+    rules: StandardRules = StandardRules(),
 ) -> StandardMargin:
     """Net initial and maintenance margin of an account over its markets.
 

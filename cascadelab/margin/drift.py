@@ -55,7 +55,7 @@ def asset_weight(
 def liability_weight(
     weight: npt.ArrayLike, imf_factor: npt.ArrayLike, size: npt.ArrayLike
 ) -> FloatArray:
-    """Weight of a liability after the size premium: :math:`\\max(w, 0.8 w + r)`.
+    r"""Weight of a liability after the size premium: :math:`\\max(w, 0.8 w + r)`.
 
     Parameters
     ----------

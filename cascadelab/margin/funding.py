@@ -46,7 +46,7 @@ def twap_payment(
     clamp_lower: float,
     clamp_upper: float,
 ) -> float:
-    """Funding per unit of position over one interval, quote (Vega).
+    r"""Funding per unit of position over one interval, quote (Vega).
 
     Parameters
     ----------

@@ -100,7 +100,8 @@ def trigger_price(
     entry = np.asarray(entry_price, dtype=np.float64)
     face = np.asarray(face_quote, dtype=np.float64)
     gross = np.abs(face)
-    bottom = margin_coin + face / entry - gross / entry * requirement.rate_at_entry
+    margin = np.asarray(margin_coin, dtype=np.float64)
+    bottom = margin + face / entry - gross / entry * requirement.rate_at_entry
     bottom = bottom + requirement.deduction - requirement.fixed
     return _price_from(face + gross * requirement.rate_at_mark, bottom, face)
 

@@ -1,4 +1,4 @@
-"""Collateralised loans: health, close factors and seizures of Aave and Compound.
+r"""Collateralised loans: health, close factors and seizures of Aave and Compound.
 
 A loan is an isolated long in another coordinate: collateral c at price p against debt d is
 liquidated where :math:`LT\\,c\\,p = d`, i.e. a linear contract with maintenance 1 - LT.

@@ -134,7 +134,7 @@ class VenueRecord:
         for key in values:
             if key not in known:
                 raise ParameterError.unknown("field of a venue record", key, known)
-        frozen = {
+        frozen: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
         if isinstance(frozen.get("close"), dict):

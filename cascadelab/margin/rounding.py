@@ -120,10 +120,8 @@ def floor_ppm(*factors_ppm: int) -> int:
     >>> floor_ppm(637239, 289284)
     184343
     """
-    product = 1
-    for factor in factors_ppm:
-        product *= int(factor)
-    return product // 10 ** (6 * (len(factors_ppm) - 1))
+    product = math.prod(int(factor) for factor in factors_ppm)
+    return product // int(1_000_000 ** (len(factors_ppm) - 1))
 
 
 def ceil_toward_infinity(numerator: int, denominator: int) -> int:

@@ -12,7 +12,7 @@ import polars as pl
 
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
-from cascadelab.margin import accounts, inverse, linear, rounding, tiered
+from cascadelab.margin import accounts, firing, inverse, linear, rounding, tiered
 from cascadelab.margin.accounts import Marks
 from cascadelab.margin.errors import LeverageAboveCap
 from cascadelab.margin.linear import Requirement
@@ -199,7 +199,8 @@ class ContractRules:
     def unrealized_profit(self, ledger: Ledger, mark: FloatArray) -> FloatArray:
         """Profit of every position at its mark, settlement units."""
         family = inverse if self.is_inverse else linear
-        return family.unrealized_profit(ledger.entry_price, ledger.size_base, mark)
+        profit = family.unrealized_profit(ledger.entry_price, ledger.size_base, mark)
+        return np.asarray(profit)
 
     def maintenance_margin(self, ledger: Ledger, mark: FloatArray) -> FloatArray:
         """Maintenance of every position at its mark, closing fee included where it counts.
@@ -225,21 +226,31 @@ class ContractRules:
         """Maintenance rate and deduction of every position at some values."""
         rate, deduction = np.empty(ledger.n_positions), np.empty(ledger.n_positions)
         size = np.abs(ledger.size_base)
-        for rule, rows in self._rules_by_market(ledger):
+        for rule, rows in self.rules_by_market(ledger):
             rate[rows], deduction[rows] = rule.maintenance_rate(value[rows], size[rows])
         return rate, deduction
 
-    # ------------------------------------------------------------------ inner steps
-
-    def _rules_by_market(self, ledger: Ledger) -> list[tuple[RateRule, slice | IntArray]]:
-        names = ledger.markets
-        if len(names) == 1 or (self.fixed_rule is not None and self.symbol is None):
-            return [(self.rate_rule(names[0]), slice(None))] if names else []
+    def rules_by_market(self, ledger: Ledger) -> list[tuple[RateRule, slice | IntArray]]:
+        """Rates of each market with the rows they apply to."""
         column = ledger.positions["market"]
+        if column.is_empty():
+            return []
+        is_one = self.fixed_rule is not None and self.symbol is None
+        if is_one or (column == column[0]).all():
+            return [(self.rate_rule(column[0]), slice(None))]
+        names = ledger.markets
         return [
             (self.rate_rule(name), (column == name).arg_true().to_numpy().astype(np.int64))
             for name in names
         ]
+
+    def close(
+        self, ledger: Ledger, marks: Marks, is_cooling: npt.ArrayLike = False
+    ) -> pl.DataFrame:
+        """Quantity closed of every position, see :func:`firing.close_positions`."""
+        return firing.close_positions(self, ledger, marks, is_cooling)
+
+    # ------------------------------------------------------------------ inner steps
 
     def _wallets(self, ledger: Ledger, marks: Marks | None) -> tuple[FloatArray, FloatArray | None]:
         wallet = accounts.wallets(self, ledger, marks, counts_maintenance=True)
@@ -250,7 +261,7 @@ class ContractRules:
     ) -> FloatArray:
         wallet, joint = wallets
         entry, size = ledger.entry_price, ledger.size_base
-        groups = self._rules_by_market(ledger)
+        groups = self.rules_by_market(ledger)
         if self.has_leverage_caps:
             self._check_leverage(ledger, groups)
         if len(groups) == 1:
@@ -291,7 +302,7 @@ class ContractRules:
         else:
             line = Requirement(rate_at_mark=rate + self.record.fee_at_mark, deduction=deduction)
         family = inverse if self.is_inverse else linear
-        return family.trigger_price(entry, size, wallet, line)
+        return np.asarray(family.trigger_price(entry, size, wallet, line))
 
     def _check_leverage(
         self, ledger: Ledger, groups: list[tuple[RateRule, slice | IntArray]]
@@ -303,15 +314,16 @@ class ContractRules:
                 continue
             value = self.notional(ledger, ledger.entry_price)[rows]
             margin = self._committed_margin(ledger, value, rows)
-            tier = table.tier_index(value)
-            bad = margin * table.max_leverage[tier] < value * (1.0 - 1e-9)
+            lowest = table.max_leverage[table.tier_index(value.max(initial=0.0))]
+            suspects = np.flatnonzero(margin * lowest < value)
+            cap = table.max_leverage[table.tier_index(value[suspects])]
+            bad = margin[suspects] * cap < value[suspects] * (1.0 - 1e-9)
             if bad.any():
-                first = int(np.argmax(bad))
-                row = first if isinstance(rows, slice) else int(rows[first])
+                first = int(suspects[np.argmax(bad)])
                 raise LeverageAboveCap.in_row(
-                    row,
+                    first if isinstance(rows, slice) else int(rows[first]),
                     float(value[first] / margin[first]) if margin[first] > 0 else np.inf,
-                    float(table.max_leverage[tier[first]]),
+                    float(cap[np.argmax(bad)]),
                     float(value[first]),
                 )
 
@@ -334,7 +346,7 @@ class ContractRules:
         if "leverage" in ledger.positions.columns:
             return np.asarray(value / accounts.chosen_leverage(ledger))
         least, size = np.empty(ledger.n_positions), np.abs(ledger.size_base)
-        for rule, rows in self._rules_by_market(ledger):
+        for rule, rows in self.rules_by_market(ledger):
             least[rows] = rule.initial_rate(value[rows], size[rows])
         entry_value = self.notional(ledger, ledger.entry_price)
         is_cross = accounts.is_cross(ledger)

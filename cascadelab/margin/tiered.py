@@ -2,8 +2,8 @@ r"""Liquidation prices under tier tables: the tier that holds the notional at th
 
 In the notional :math:`N` both contract families are the same problem. Equity rises one for one
 with N (linear longs, inverse shorts) or falls with it (linear shorts, inverse longs), and a
-marginal requirement is convex in N, so the tier at the solution is found by comparing one
-number per position with one breakpoint per tier: no iteration, no guess from the entry tier.
+marginal requirement is convex in N, so the solution is the greatest of one straight line per
+tier: no iteration, no guess from the entry tier.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from cascadelab.margin.linear import positive_or_never
 from cascadelab.margin.tiers import TierTable
 from cascadelab.units import FloatArray
+
+#: Rows worked on at a time, so that they stay in the processor's cache.
+_BLOCK = 16_384
 
 __all__ = [
     "inverse_liquidation_price",
@@ -62,18 +65,20 @@ def linear_liquidation_price(
     >>> linear_liquidation_price(100_000 * one, one, 10_000 * one, table).round(4)
     array([90402.0101])
     """
+    entry = np.asarray(entry_price, dtype=np.float64)
     size = np.asarray(size_base, dtype=np.float64)
-    base = size * entry_price
-    base -= margin_quote
+    margin = np.asarray(margin_quote, dtype=np.float64)
     if not table.is_marginal:
-        price = _first_whole_trigger(base, size, table, fee_at_mark)
+        price = _first_whole_trigger(size * entry - margin, size, table, fee_at_mark)
         return positive_or_never(price, size)
-    breaks, deduction, slope = _bins(table, fee_at_mark)
-    tier = np.searchsorted(breaks, base)
-    base -= deduction[tier]
-    base /= size
-    base *= slope[tier]
-    return _signed_never(base, size)
+    price = np.empty_like(size)
+    lines = _Lines(table, fee_at_mark)
+    for start in range(0, size.size, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        base = size[rows] * entry[rows]
+        base -= margin[rows]
+        np.divide(lines.upper(base), size[rows], out=price[rows])
+    return _signed_never(price, size)
 
 
 def _signed_never(price: FloatArray, size: FloatArray) -> FloatArray:
@@ -81,6 +86,34 @@ def _signed_never(price: FloatArray, size: FloatArray) -> FloatArray:
     if bad.any():
         price[bad] = np.where(size[bad] > 0, np.nan, 0.0)
     return price
+
+
+class _Lines:
+    """Signed notional at liquidation as a function of b: the upper envelope of one line a tier.
+
+    For a long of unit size tier k gives :math:`(b - a_k)/(1 - m_k)`, for a short
+    :math:`(b - a_k)/(1 + m_k)`; the requirement being convex, the greatest of all is right.
+    """
+
+    def __init__(self, table: TierTable, fee: float) -> None:
+        rate, floor, deduction = table.rate + fee, table.floor, table.deduction
+        above = floor[1:] * (1.0 - rate[1:]) + deduction[1:]
+        below = floor[1:] * (1.0 + rate[1:]) - deduction[1:]
+        self.breaks = np.concatenate([-below[::-1], [0.0], above])
+        self.slope = 1.0 / np.concatenate([1.0 + rate[::-1], 1.0 - rate])
+        self.intercept = -np.concatenate([deduction[::-1], deduction]) * self.slope
+
+    def upper(self, base: FloatArray) -> FloatArray:
+        """Greatest line at each b, shape (n,); only lines within the range of b are tried."""
+        ends = np.searchsorted(self.breaks, [base.min(), base.max()])
+        best = base * self.slope[ends[0]]
+        best += self.intercept[ends[0]]
+        other = np.empty_like(base)
+        for k in range(ends[0] + 1, ends[1] + 1):
+            np.multiply(base, self.slope[k], out=other)
+            other += self.intercept[k]
+            np.maximum(best, other, out=best)
+        return np.asarray(best)
 
 
 def inverse_liquidation_price(
@@ -116,23 +149,12 @@ def inverse_liquidation_price(
     if not table.is_marginal:
         notional = _first_whole_trigger(mirrored, -face, table, fee_at_mark) * np.abs(face)
     else:
-        breaks, deduction, slope = _bins(table, fee_at_mark)
-        tier = np.searchsorted(breaks, mirrored)
-        notional = -np.sign(face) * (mirrored - deduction[tier]) * slope[tier]
+        notional = mirrored.copy()
+        if mirrored.size:
+            notional = -np.sign(face) * _Lines(table, fee_at_mark).upper(mirrored)
     good = notional > 0
     price = np.abs(face) / np.where(good, notional, 1.0)
     return np.where(good, price, np.where(face > 0, np.inf, np.nan))
-
-
-def _bins(table: TierTable, fee: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Breakpoints of b over shorts (b < 0) and longs (b > 0), with deduction and 1/slope."""
-    rate, floor, deduction = table.rate + fee, table.floor, table.deduction
-    above = floor[1:] * (1.0 - rate[1:]) + deduction[1:]
-    below = floor[1:] * (1.0 + rate[1:]) - deduction[1:]
-    breaks = np.concatenate([-below[::-1], [0.0], above])
-    both = np.concatenate([deduction[::-1], deduction])
-    slope = 1.0 / np.concatenate([1.0 + rate[::-1], 1.0 - rate])
-    return breaks, both, slope
 
 
 def _first_whole_trigger(

@@ -209,7 +209,7 @@ class TierTable:
             )
         return self.tier_index(np.asarray(notional, dtype=np.float64))
 
-    def tier_index(self, notional: FloatArray) -> IntArray:
+    def tier_index(self, notional: FloatArray | float) -> IntArray:
         """Index of the tier that holds each notional, without the checks of :meth:`tier_of`."""
         return np.searchsorted(self.floor, notional, side="right") - 1
 
@@ -390,4 +390,4 @@ def maintenance_at_rate(
     notional: npt.ArrayLike, rate: npt.ArrayLike, deduction: npt.ArrayLike = 0.0
 ) -> FloatArray:
     """Maintenance of a notional at a known rate and deduction: :math:`N m - a`."""
-    return np.asarray(np.asarray(notional, dtype=np.float64) * rate - np.asarray(deduction))
+    return np.asarray(np.asarray(notional, dtype=np.float64) * np.asarray(rate) - np.asarray(deduction))

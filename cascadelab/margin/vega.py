@@ -20,7 +20,7 @@ __all__ = [
 def riskiest_sides(
     open_volume: float, buys: float = 0.0, sells: float = 0.0
 ) -> tuple[float, float]:
-    """Largest long and (as a negative number) largest short that open orders can make.
+    r"""Largest long and (as a negative number) largest short that open orders can make.
 
     Parameters
     ----------
