@@ -112,7 +112,9 @@ def _binance_liquidation(x: Inputs) -> Answer:
     if entry is None:
         entry = linear.entry_from_profit(x["mark_price"], size, x["unrealized_pnl"])
     wallet = _binance_wallet(x)
-    others = [_binance_leg(leg, x) for leg in x.get("other_positions", [])]
+    listed = x.get("other_positions", [])
+    others = [_binance_leg(leg, x) for leg in listed if "entry_price" in leg]
+    totals = [leg for leg in listed if "entry_price" not in leg]
     main = cross.Leg(
         market=x.get("symbol", ""),
         entry_price=entry,
@@ -125,8 +127,12 @@ def _binance_liquidation(x: Inputs) -> Answer:
         main,
         others if x.get("margin_mode") == "cross" else [],
         wallet,
-        other_maintenance=x.get("other_maintenance_margin", 0.0),
-        other_profit=x.get("other_unrealized_pnl", 0.0),
+        other_maintenance=sum(
+            (leg["maintenance_margin"] for leg in totals), x.get("other_maintenance_margin", 0.0)
+        ),
+        other_profit=sum(
+            (leg["unrealized_pnl"] for leg in totals), x.get("other_unrealized_pnl", 0.0)
+        ),
     )
     answer: Answer = {"liquidation_price": price}
     if "mark_price" in x:
@@ -220,6 +226,12 @@ def _bybit_inverse(kind: str, x: Inputs) -> Answer:
         prices = inverse.cross_prices_with_fee_at_bankruptcy(
             x["entry_price"], face, x["wallet_balance_btc"], rate, fee
         )
+    elif "extra_margin_btc" in x or "maintenance_amount" in x:
+        line = Requirement(rate_at_mark=rate, deduction=x.get("maintenance_amount", 0.0))
+        unified = inverse.unified_liquidation_price(
+            x["entry_price"], face, x["leverage"], line, x.get("extra_margin_btc", 0.0), fee
+        )
+        return {"liquidation_price": _tick(unified, face, x)}
     else:
         prices = inverse.isolated_prices_at_leverage(x["entry_price"], face, x["leverage"], rate)
     return {
@@ -430,9 +442,9 @@ def _bitmex_inverse(x: Inputs) -> Answer:
     profit = commission.integer_unrealized_profit(entry, contracts, x["mark_price"])
     return {
         "position_cost_sat": cost,
-        "position_initial_margin_sat": margins.initial_margin,
-        "position_commission_sat": margins.commission,
-        "position_maintenance_sat": margins.maintenance,
+        "position_initial_margin_sat": float(rounding.round_half_up(margins.initial_margin)),
+        "position_commission_sat": float(rounding.round_half_up(margins.commission)),
+        "position_maintenance_sat": float(rounding.round_half_up(margins.maintenance)),
         "mark_value_sat": float(commission.integer_cost(x["mark_price"], abs(contracts))),
         "unrealized_pnl_sat": float(profit),
         "bankruptcy_price": _tick(prices[0], contracts, x),

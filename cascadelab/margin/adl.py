@@ -81,13 +81,11 @@ def scores(book: Counterparties, ranking: str) -> FloatArray:
     BitMEX: PnL% × effective leverage if PnL% > 0, else PnL% / leverage, with
     leverage = \|mark value\| / (mark value - bankrupt value). Bybit: profit ratio × effective
     leverage. Hyperliquid: (mark/entry) × (notional/account value), the first ratio inverted for
-    shorts. Where equity is not positive the leverage is infinite and the account ranks first
-    only if it is in profit.
+    shorts. An account without equity is itself due for liquidation and scores 0.
     """
     if ranking not in RANKINGS or ranking == "unranked":
         raise ParameterError.unknown("ranking", ranking, RANKINGS[:-1])
     value = np.abs(book.size_base) * book.mark_price
-    entry_value = np.abs(book.size_base) * book.entry_price
     equity = book.equity
     is_solvent = equity > 0
     safe = np.where(is_solvent, equity, 1.0)
@@ -98,10 +96,10 @@ def scores(book: Counterparties, ranking: str) -> FloatArray:
     if ranking == "hyperliquid":
         ratio = book.mark_price / book.entry_price
         return np.asarray(np.where(book.size_base > 0, ratio, 1.0 / ratio) * leverage)
-    gain = book.profit / entry_value
+    gain = np.sign(book.size_base) * (book.mark_price / book.entry_price - 1.0)
     if ranking == "bybit":
         return np.asarray(gain * leverage)
-    shrunk = gain / np.where(leverage > 0, leverage, 1.0)
+    shrunk = np.where(leverage > 0, gain / np.where(leverage > 0, leverage, 1.0), 0.0)
     return np.where(gain > 0, gain * leverage, shrunk)
 
 
@@ -164,13 +162,13 @@ def lights(score: npt.ArrayLike, quantity: npt.ArrayLike) -> IntArray:
     Returns
     -------
     ndarray of int of shape (n_accounts,)
-        5 for the accounts closed first.
+        5 for the accounts closed first; what counts is the quantity ranked before an account.
     """
     size = np.asarray(quantity, dtype=np.float64)
     order = np.argsort(-np.asarray(score, dtype=np.float64), kind="stable")
-    through = np.cumsum(size[order]) / size.sum()
+    before = (np.cumsum(size[order]) - size[order]) / size.sum()
     light = np.empty(size.size, dtype=np.int64)
-    light[order] = 5 - np.minimum((through * 5 - 1e-9).astype(np.int64), 4)
+    light[order] = 5 - np.minimum((before * 5 + 1e-9).astype(np.int64), 4)
     return light
 
 
