@@ -1,21 +1,16 @@
-"""Speed of margin rules, in ratios to a baseline measured in the same run.
-
-Run ``python -m benchmarks.bench_margin``; numbers are medians of interleaved rounds.
-"""
+"""Margin rules on a million accounts, against the flat-rate formula and a full sort."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from benchmarks.timing import Ratio, compare
 from cascadelab import margin
 from cascadelab.ledger import Ledger
 from cascadelab.margin import adl, linear
 
 N_ACCOUNTS = 1_000_000
+N_ROUNDS = 7
 
 
 def synthetic_ledger(n_accounts: int, seed: int = 20251010) -> Ledger:
@@ -30,54 +25,49 @@ def synthetic_ledger(n_accounts: int, seed: int = 20251010) -> Ledger:
     )
 
 
-def interleaved(jobs: list[Callable[[], object]], n_rounds: int = 7) -> list[float]:
-    """Median seconds of each job, the jobs taking turns."""
-    times: list[list[float]] = [[] for _ in jobs]
-    for job in jobs:
-        job()
-    for _ in range(n_rounds):
-        for job, found in zip(jobs, times, strict=True):
-            start = time.perf_counter()
-            job()
-            found.append(time.perf_counter() - start)
-    return [float(np.median(found)) for found in times]
-
-
-def ratios() -> list[dict[str, Any]]:
-    """One row per job: job, baseline, ratio (seconds over the baseline's) and the floor asked.
-
-    The floor is the greatest ratio allowed.
-    """
-    ledger = synthetic_ledger(N_ACCOUNTS)
+def tiered_prices(ledger: Ledger) -> Ratio:
+    """Liquidation prices under twelve tiers with caps, in passes of the flat formula."""
     rules = margin.venue("binance_usdm", symbol="BTCUSDT", date="2024-08-01")
     entry, size, posted = ledger.entry_price, ledger.size_base, ledger.margin_quote
-    rng = np.random.default_rng(1)
-    score, quantity = rng.random(N_ACCOUNTS), np.abs(size)
+    ratio = compare(
+        lambda: rules.liquidation_price(ledger),
+        lambda: linear.liquidation_price(entry, size, posted, 0.005),
+        n_rounds=N_ROUNDS,
+    )
+    return Ratio(
+        job="margin: liquidation prices of 1e6 isolated accounts, Binance tiers and caps",
+        baseline="one NumPy evaluation of the flat-rate formula",
+        ratio=ratio,
+        floor=0.1,
+        n_rounds=N_ROUNDS,
+        note=f"{1 / ratio:.1f} passes of the formula; at most 10 wanted",
+    )
+
+
+def deleveraging(ledger: Ledger) -> Ratio:
+    """Closing 0.1 % of open interest against the highest ranks."""
+    quantity = np.abs(ledger.size_base)
+    score = np.random.default_rng(1).random(N_ACCOUNTS)
     wanted = float(quantity.sum()) * 1e-3
-    flat, tiered, ranked, sort = interleaved(
-        [
-            lambda: linear.liquidation_price(entry, size, posted, 0.005),
-            lambda: rules.liquidation_price(ledger),
+    return Ratio(
+        job="margin: deleverage 0.1 % of the open interest of 1e6 accounts",
+        baseline="stable argsort of all scores",
+        ratio=compare(
             lambda: adl.fill_by_score(score, quantity, wanted),
             lambda: np.argsort(-score, kind="stable"),
-        ]
+            n_rounds=N_ROUNDS,
+        ),
+        floor=4.0,
+        n_rounds=N_ROUNDS,
     )
-    return [
-        {
-            "job": "liquidation prices of 1e6 isolated accounts, Binance tiers and leverage caps",
-            "baseline": "one NumPy evaluation of the flat-rate formula on the same rows",
-            "ratio": tiered / flat,
-            "floor": 10.0,
-        },
-        {
-            "job": "deleverage 0.1 % of open interest over 1e6 ranked accounts",
-            "baseline": "full stable argsort of the scores",
-            "ratio": ranked / sort,
-            "floor": 1.0,
-        },
-    ]
+
+
+def ratios() -> list[Ratio]:
+    """All ratios of this file."""
+    ledger = synthetic_ledger(N_ACCOUNTS)
+    return [tiered_prices(ledger), deleveraging(ledger)]
 
 
 if __name__ == "__main__":
     for row in ratios():
-        print(f"{row['ratio']:6.2f}x (at most {row['floor']:g}x)  {row['job']}  / {row['baseline']}")
+        print(f"{row.ratio:.3g} (aimed at {row.floor:g})  {row.job}  {row.note}")

@@ -12,7 +12,9 @@ from cascadelab.margin import black, options, portfolio, procyclicality, span
 from cascadelab.margin.portfolio import Holding
 from cascadelab.margin.span import SpanRules
 
-RULES = SpanRules(price_range=10.0, volatility_range=0.1, extreme_multiple=3.0, extreme_fraction=0.3)
+RULES = SpanRules(
+    price_range=10.0, volatility_range=0.1, extreme_multiple=3.0, extreme_fraction=0.3
+)
 
 
 def straddle(quantity: float) -> Holding:
@@ -36,9 +38,9 @@ def test_grid_has_sixteen_scenarios_in_span_order() -> None:
 
 
 def test_linear_position_is_charged_the_scan_range_or_the_covered_extreme() -> None:
-    assert span.scan_risk([1], [portfolio.grid_profit(Holding(price=100.0, size_base=2.0), RULES)]) == (
-        pytest.approx(20.0)
-    )
+    assert span.scan_risk(
+        [1], [portfolio.grid_profit(Holding(price=100.0, size_base=2.0), RULES)]
+    ) == (pytest.approx(20.0))
     wide = SpanRules(price_range=10.0, extreme_multiple=3.0, extreme_fraction=0.5)
     profit = portfolio.grid_profit(Holding(price=100.0, size_base=-2.0), wide)
     assert -profit.min() == pytest.approx(30.0)

@@ -27,7 +27,10 @@ sides = st.sampled_from([1.0, -1.0])
 
 def ledger_of(size: float, entry: float, posted: float) -> Ledger:
     columns = {
-        "account": ["a"], "size_base": [size], "entry_price": [entry], "margin_quote": [posted]
+        "account": ["a"],
+        "size_base": [size],
+        "entry_price": [entry],
+        "margin_quote": [posted],
     }
     return Ledger(pl.DataFrame(columns))
 
@@ -367,8 +370,10 @@ def test_contracts_net_to_zero_and_cash_fund_and_deficit_are_constant(
     assert result.fund_after - result.fund_before == pytest.approx(fund.sum(), abs=1e-9)
     assert result.fund_after >= 0
     # Every owner ends exactly bankrupt, or better where the surplus is theirs.
-    moved = flows.filter(pl.col("stage") == "owner").group_by("row").agg(
-        pl.col("size_base").sum(), pl.col("cash_quote").sum()
+    moved = (
+        flows.filter(pl.col("stage") == "owner")
+        .group_by("row")
+        .agg(pl.col("size_base").sum(), pl.col("cash_quote").sum())
     )
     for row, change, cash in moved.iter_rows():
         worth = -change * liquidations.bankruptcy_price[row]
@@ -412,8 +417,10 @@ def test_partition_and_full_sort_rank_the_same_accounts() -> None:
 
 def test_rankings_worked_by_hand() -> None:
     book = adl.Counterparties(
-        size_base=np.array([2.0, -1.0]), entry_price=np.array([80.0, 125.0]),
-        wallet_quote=np.array([20.0, 25.0]), maintenance_quote=np.array([4.0, 2.0]),
+        size_base=np.array([2.0, -1.0]),
+        entry_price=np.array([80.0, 125.0]),
+        wallet_quote=np.array([20.0, 25.0]),
+        maintenance_quote=np.array([4.0, 2.0]),
         mark_price=100.0,
     )
     # profits 40 and 25, equities 60 and 50, values 200 and 100
@@ -427,8 +434,11 @@ def test_rankings_worked_by_hand() -> None:
 
 def test_bitmex_score_of_a_loser_is_divided_by_leverage() -> None:
     book = adl.Counterparties(
-        size_base=np.array([1.0]), entry_price=np.array([125.0]), wallet_quote=np.array([45.0]),
-        maintenance_quote=np.array([1.0]), mark_price=100.0,
+        size_base=np.array([1.0]),
+        entry_price=np.array([125.0]),
+        wallet_quote=np.array([45.0]),
+        maintenance_quote=np.array([1.0]),
+        mark_price=100.0,
     )
     # profit -25 of 125, equity 20, leverage 5
     assert adl.scores(book, "bitmex")[0] == pytest.approx(-0.2 / 5)
@@ -447,12 +457,17 @@ def test_waterfall_worked_by_hand() -> None:
     # A long of 6 with bankruptcy 100; the book takes 4 at 98: 8 lost, the fund has 5.
     # 2.5 can be sold with the fund's help, 3.5 go to the one short in profit at 100.
     liquidations = waterfall.Liquidations(
-        size_base=np.array([6.0]), bankruptcy_price=np.array([100.0]),
-        book_base=np.array([4.0]), book_price=np.array([98.0]),
+        size_base=np.array([6.0]),
+        bankruptcy_price=np.array([100.0]),
+        book_base=np.array([4.0]),
+        book_price=np.array([98.0]),
     )
     book = adl.Counterparties(
-        size_base=np.array([-5.0, 3.0]), entry_price=np.array([110.0, 90.0]),
-        wallet_quote=np.array([50.0, 50.0]), maintenance_quote=np.ones(2), mark_price=98.0,
+        size_base=np.array([-5.0, 3.0]),
+        entry_price=np.array([110.0, 90.0]),
+        wallet_quote=np.array([50.0, 50.0]),
+        maintenance_quote=np.ones(2),
+        mark_price=98.0,
     )
     result = waterfall.run_waterfall(
         liquidations, waterfall.WaterfallRules(fund_quote=5.0, ranking="binance"), book
@@ -466,8 +481,10 @@ def test_waterfall_worked_by_hand() -> None:
 
 def test_without_deleveraging_the_same_loss_is_a_deficit() -> None:
     liquidations = waterfall.Liquidations(
-        size_base=np.array([6.0]), bankruptcy_price=np.array([100.0]),
-        book_base=np.array([4.0]), book_price=np.array([98.0]),
+        size_base=np.array([6.0]),
+        bankruptcy_price=np.array([100.0]),
+        book_base=np.array([4.0]),
+        book_price=np.array([98.0]),
     )
     result = waterfall.run_waterfall(liquidations, waterfall.WaterfallRules(fund_quote=5.0))
     assert result.deficit == pytest.approx(3.0)

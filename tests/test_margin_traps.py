@@ -176,7 +176,9 @@ def test_trap_7_drift_insurance_fee_shrinks_with_the_shortage() -> None:
 
 def test_trap_8_equality_is_safe_on_dydx_and_comet_and_liquidates_on_binance() -> None:
     account = dydx.Subaccount(
-        quote_balance=-4_500.0, size_base=np.array([0.1]), oracle_price=np.array([50_000.0]),
+        quote_balance=-4_500.0,
+        size_base=np.array([0.1]),
+        oracle_price=np.array([50_000.0]),
         maintenance_fraction=0.1,
     )
     assert not account.is_liquidatable
@@ -241,8 +243,11 @@ def test_trap_12_adl_lights_count_quantity_not_heads() -> None:
 def test_trap_12_dydx_does_not_rank() -> None:
     assert margin.record("dydx_v4").adl == "unranked"
     book = adl.Counterparties(
-        size_base=-np.ones(50), entry_price=np.linspace(100, 200, 50), wallet_quote=np.ones(50),
-        maintenance_quote=np.ones(50), mark_price=90.0,
+        size_base=-np.ones(50),
+        entry_price=np.linspace(100, 200, 50),
+        wallet_quote=np.ones(50),
+        maintenance_quote=np.ones(50),
+        mark_price=90.0,
     )
     hit = [
         tuple(np.flatnonzero(adl.deleverage(book, 3.0, "unranked", np.random.default_rng(s))))
@@ -254,8 +259,13 @@ def test_trap_12_dydx_does_not_rank() -> None:
 def test_trap_13_gmx_collateral_is_repriced_and_positive_impact_never_saves() -> None:
     def position(price: float, impact: float) -> gmx.GmxPosition:
         return gmx.GmxPosition(
-            side="long", size_usd=450_000, entry_price=15, index_price=15, collateral_amount=1,
-            collateral_price=price, price_impact_usd=impact,
+            side="long",
+            size_usd=450_000,
+            entry_price=15,
+            index_price=15,
+            collateral_amount=1,
+            collateral_price=price,
+            price_impact_usd=impact,
         )
 
     assert not position(4_500.0, 0.0).is_liquidatable

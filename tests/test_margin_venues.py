@@ -27,7 +27,10 @@ REQUIRED = {
 
 def book(size: float = 1.0, entry: float = 60_000.0, posted: float = 6_000.0) -> Ledger:
     columns = {
-        "account": ["a"], "size_base": [size], "entry_price": [entry], "margin_quote": [posted]
+        "account": ["a"],
+        "size_base": [size],
+        "entry_price": [entry],
+        "margin_quote": [posted],
     }
     return Ledger(pl.DataFrame(columns))
 
@@ -82,14 +85,17 @@ def test_every_shipped_table_reads(root: Path) -> None:
         assert path.stat().st_size < 1_000_000
         content: dict[str, Any] = json.loads(path.read_text())
         assert content["source"]
-        where = {k: content[v] for k, v in (("date", "as_of"), ("edition", "edition"))
-                 if v in content}
+        where = {
+            k: content[v] for k, v in (("date", "as_of"), ("edition", "edition")) if v in content
+        }
         for symbol in content["symbols"]:
             margin.venue(content["venue"], symbol=symbol, **where)
 
 
 def test_shipped_tables_hold_the_numbers_of_the_files(real_data: Path) -> None:
-    raw = json.loads((real_data / "margin_tiers/binance_leverage_tiers_2024-08-01.json").read_text())
+    raw = json.loads(
+        (real_data / "margin_tiers/binance_leverage_tiers_2024-08-01.json").read_text()
+    )
     for market, tiers in list(raw.items())[::25]:
         symbol = market.split(":")[0].replace("/", "")
         if "-" in market:
@@ -268,8 +274,11 @@ def test_loan_columns_worked_by_hand() -> None:
     loan = Ledger(
         pl.DataFrame(
             {
-                "account": ["a", "b"], "size_base": [10.0, 10.0], "entry_price": [2_000.0] * 2,
-                "margin_quote": [0.0] * 2, "debt_quote": [12_000.0, 0.0],
+                "account": ["a", "b"],
+                "size_base": [10.0, 10.0],
+                "entry_price": [2_000.0] * 2,
+                "margin_quote": [0.0] * 2,
+                "debt_quote": [12_000.0, 0.0],
             }
         )
     )
@@ -300,25 +309,35 @@ def test_functions_refuse_what_they_cannot_mean() -> None:
         vega.disposal_schedule(10, 0.5, 1.0, 0.0, 100.0)
     with pytest.raises(ParameterError, match="version"):
         lending.AaveRules(version="three")
+    counter = adl.Counterparties(
+        size_base=np.array([-1.0]),
+        entry_price=np.ones(1),
+        wallet_quote=np.ones(1),
+        maintenance_quote=np.ones(1),
+        mark_price=1.0,
+    )
     with pytest.raises(ParameterError, match="without a generator"):
-        counter = adl.Counterparties(
-            size_base=np.array([-1.0]), entry_price=np.ones(1), wallet_quote=np.ones(1),
-            maintenance_quote=np.ones(1), mark_price=1.0,
-        )
         adl.deleverage(counter, 1.0, "unranked")
 
 
 def test_a_waterfall_that_does_not_add_up_is_an_accounting_error() -> None:
     result = fall.run_waterfall(
         fall.Liquidations(
-            size_base=np.array([1.0]), bankruptcy_price=np.array([10.0]),
-            book_base=np.array([1.0]), book_price=np.array([11.0]),
+            size_base=np.array([1.0]),
+            bankruptcy_price=np.array([10.0]),
+            book_base=np.array([1.0]),
+            book_price=np.array([11.0]),
         ),
         fall.WaterfallRules(),
     )
     broken = fall.WaterfallResult(
-        flows=result.flows.head(1), counterparty_change=np.zeros(0), counterparty_cash=np.zeros(0),
-        fund_before=0.0, fund_after=1.0, deficit=0.0, unfilled_base=0.0,
+        flows=result.flows.head(1),
+        counterparty_change=np.zeros(0),
+        counterparty_cash=np.zeros(0),
+        fund_before=0.0,
+        fund_after=1.0,
+        deficit=0.0,
+        unfilled_base=0.0,
     )
     with pytest.raises(AccountingError, match="Contracts net to -1"):
         broken.check()

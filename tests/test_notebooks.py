@@ -17,6 +17,7 @@ OTHER = {
     "episode": {"episode_id": "2021-05-19_crypto_wide"},
     "cascade": {"depth_usd": 3e8, "n_positions": 3000, "seed": 3},
     "impact": {"cascade_from": "2025-10-10T21:10"},
+    "margin_engines": {"fall_fraction": 0.2, "n_positions": 800, "seed": 3},
 }
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "fill_by_score",
     "haircut_on_profit",
     "lights",
+    "queue",
     "scores",
 ]
 
@@ -201,20 +202,49 @@ def deleverage(
     ParameterError
         For an unknown ranking, or ``"unranked"`` without a generator.
     """
+    score = _scores_or_order(book, ranking, generator)
     is_opposite = book.size_base * bankrupt_size < 0
-    if ranking == "unranked":
-        if generator is None:
-            raise ParameterError(
-                "ranking 'unranked' came without a generator; expected a random stream. Pass "
-                "generator=cascadelab.rng.generator(seed)."
-            )
-        score = generator.permutation(book.size_base.size).astype(np.float64)
-    else:
-        score = scores(book, ranking)
     quantity = np.where(is_opposite, np.abs(book.size_base), 0.0)
     score = np.where(is_opposite, score, -np.inf)
     closed = fill_by_score(score, quantity, abs(bankrupt_size))
     return np.asarray(-np.sign(book.size_base) * closed)
+
+
+def _scores_or_order(
+    book: Counterparties, ranking: str, generator: np.random.Generator | None
+) -> FloatArray:
+    if ranking != "unranked":
+        return scores(book, ranking)
+    if generator is None:
+        raise ParameterError(
+            "ranking 'unranked' came without a generator; expected a random stream. Pass "
+            "generator=cascadelab.rng.generator(seed)."
+        )
+    return generator.permutation(book.size_base.size).astype(np.float64)
+
+
+def queue(
+    book: Counterparties,
+    bankrupt_size: float,
+    ranking: str,
+    generator: np.random.Generator | None = None,
+) -> list[int]:
+    """Accounts opposite to a bankrupt position in the order of deleveraging, the first *last*.
+
+    Parameters
+    ----------
+    book, bankrupt_size, ranking, generator
+        As in :func:`deleverage`.
+
+    Returns
+    -------
+    list of int
+        Rows of the book; pop from the end.
+    """
+    score = _scores_or_order(book, ranking, generator)
+    rows = np.flatnonzero(book.size_base * bankrupt_size < 0)
+    found: list[int] = rows[np.argsort(-score[rows], kind="stable")][::-1].tolist()
+    return found
 
 
 def deleverage_pro_rata(book: Counterparties, bankrupt_size: float) -> FloatArray:

@@ -137,7 +137,11 @@ class DiscountSchedule:
         array([0.98, 0.8 , 0.  ])
         """
         times = [0.0, self.fast_s, self.fast_s + self.slow_s]
-        return np.asarray(np.interp(np.asarray(elapsed_s, dtype=np.float64), times, [self.start, self.cutoff, 0.0]))
+        return np.asarray(
+            np.interp(
+                np.asarray(elapsed_s, dtype=np.float64), times, [self.start, self.cutoff, 0.0]
+            )
+        )
 
 
 def buffer_margin(

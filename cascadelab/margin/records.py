@@ -73,6 +73,8 @@ class VenueRecord:
     liquidation_bonus_fraction : float
     version : str
         Protocol version where rules differ by version.
+    symbols : mapping of str to str
+        The venue's symbol, or tier, for some base assets.
     tier_tables : tuple of str
         Files in ``data/venues/tiers``.
     function : str
@@ -105,6 +107,7 @@ class VenueRecord:
     default_threshold: float | None = None
     liquidation_bonus_fraction: float = 0.0
     version: str = ""
+    symbols: Mapping[str, str] = field(default_factory=dict)
     tier_tables: tuple[str, ...] = ()
     function: str = ""
     supports: tuple[str, ...] = ()
@@ -137,15 +140,16 @@ class VenueRecord:
         frozen: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        if isinstance(frozen.get("close"), dict):
-            frozen["close"] = MappingProxyType(frozen["close"])
+        for key in ("close", "symbols"):
+            if isinstance(frozen.get(key), dict):
+                frozen[key] = MappingProxyType(frozen[key])
         return cls(**frozen)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the record's file."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-        return plain | {"close": dict(self.close)}
+        return plain | {"close": dict(self.close), "symbols": dict(self.symbols)}
 
     @property
     def is_strict(self) -> bool:

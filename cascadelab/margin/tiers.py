@@ -390,4 +390,6 @@ def maintenance_at_rate(
     notional: npt.ArrayLike, rate: npt.ArrayLike, deduction: npt.ArrayLike = 0.0
 ) -> FloatArray:
     """Maintenance of a notional at a known rate and deduction: :math:`N m - a`."""
-    return np.asarray(np.asarray(notional, dtype=np.float64) * np.asarray(rate) - np.asarray(deduction))
+    return np.asarray(
+        np.asarray(notional, dtype=np.float64) * np.asarray(rate) - np.asarray(deduction)
+    )

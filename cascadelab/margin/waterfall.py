@@ -22,6 +22,9 @@ from cascadelab.units import FloatArray
 
 __all__ = ["Liquidations", "WaterfallResult", "WaterfallRules", "run_waterfall", "share_loss"]
 
+#: Share of a position or fund below which float noise counts as nothing.
+_DUST = 1e-12
+
 _FLOWS = {
     "row": pl.Int64,
     "stage": pl.String,
@@ -193,7 +196,15 @@ class _Till:
         n = 0 if book is None else book.size_base.size
         self.size = np.zeros(0) if book is None else book.size_base.copy()
         self.change, self.cash = np.zeros(n), np.zeros(n)
+        self.queues: dict[bool, list[int]] = {}
         self.flows: list[tuple[int, str, float, float, float]] = []
+
+    @property
+    def opening(self) -> Counterparties:
+        """Counterparties at the start, from which the queues are ranked."""
+        if self.book is None:
+            raise AccountingError("A queue was asked for without counterparties.")
+        return self.book
 
     def write(self, row: int, stage: str, size: float, price: float, cash: float) -> None:
         """Write one line unless it is empty."""
@@ -213,9 +224,11 @@ class _Till:
             self.write(row, "owner", 0.0, float("nan"), surplus - kept)
             self.fund += kept
             return
-        paid = min(-surplus, self.fund)
+        short = -surplus
+        is_covered = short <= self.fund * (1.0 + _DUST)
+        paid = min(short, self.fund)
         self.fund -= paid
-        self.deficit += -surplus - paid
+        self.deficit += 0.0 if is_covered else short - paid
         self.write(row, "fund", 0.0, float("nan"), -paid)
 
 
@@ -254,7 +267,8 @@ def run_waterfall(
     bankruptcy is accepted only as far as the fund can pay; under auto-deleveraging the rest of
     that quantity is not sold but closed at bankruptcy, otherwise it is sold and the loss is a
     deficit. What the book does not take goes to the vault, the fund's inventory and then to
-    counterparties, at bankruptcy. Positions are taken in the order given.
+    counterparties, at bankruptcy. Positions are taken in the order given; counterparties are
+    ranked once, when the first of them is needed.
     """
     if rules.ranking and counterparties is None:
         raise ParameterError(
@@ -290,7 +304,7 @@ def _one(
         sold = min(sold, till.fund / loss)
     till.hand_over(row, "book", sign * sold, price, bankrupt)
     till.settle(row, -loss * sold)
-    left = abs(size) - sold
+    left = max(abs(size) - sold, 0.0)
     for stage in ("vault", "fund"):
         limit = till.vault if stage == "vault" else till.inventory
         taken = min(left, limit)
@@ -300,35 +314,55 @@ def _one(
         else:
             till.inventory -= taken
         left -= taken
-    if left > 0 and till.rules.ranking:
+    if left > _DUST * abs(size) and till.rules.ranking:
         left -= _deleverage(till, row, sign * left, bankrupt, generator)
-    till.unfilled += left
+    till.unfilled += left if left > _DUST * abs(size) else 0.0
 
 
 def _deleverage(
     till: _Till, row: int, size: float, price: float, generator: np.random.Generator | None
 ) -> float:
     """Close `size` against counterparties at `price`; returns the quantity closed."""
-    start = till.book
-    if start is None:
+    if till.book is None:
         return 0.0
-    book = Counterparties(
-        size_base=till.size,
-        entry_price=start.entry_price,
-        wallet_quote=start.wallet_quote,
-        maintenance_quote=start.maintenance_quote,
-        mark_price=start.mark_price,
-    )
     if till.rules.ranking == "pro_rata":
-        change = adl.deleverage_pro_rata(book, size)
+        closed = _pro_rata(till, size, price)
     else:
-        change = adl.deleverage(book, size, till.rules.ranking, generator)
-    closed = float(change.sum())
-    till.size = till.size + change
-    till.change += change
-    till.cash -= change * price
+        closed = _from_queue(till, size, price, generator)
     till.hand_over(row, "adl", closed, price, price)
     return abs(closed)
+
+
+def _pro_rata(till: _Till, size: float, price: float) -> float:
+    open_base = np.where(till.size * size < 0, np.abs(till.size), 0.0)
+    total = float(open_base.sum())
+    share = min(1.0, abs(size) / total) if total > 0 else 0.0
+    change = -np.sign(till.size) * open_base * share
+    till.size += change
+    till.change += change
+    till.cash -= change * price
+    return float(change.sum())
+
+
+def _from_queue(
+    till: _Till, size: float, price: float, generator: np.random.Generator | None
+) -> float:
+    """Walk the opposite side's queue, ranked once when it is first needed."""
+    key = size > 0
+    if key not in till.queues:
+        till.queues[key] = adl.queue(till.opening, size, till.rules.ranking, generator)
+    queue, left, sign = till.queues[key], abs(size), 1.0 if size > 0 else -1.0
+    while left > 0 and queue:
+        account = queue[-1]
+        held = abs(float(till.size[account]))
+        change = sign * min(left, held)
+        till.size[account] += change
+        till.change[account] += change
+        till.cash[account] -= change * price
+        if held <= left:
+            queue.pop()
+        left -= min(left, held)
+    return sign * (abs(size) - left)
 
 
 def share_loss(loss: float, weights: npt.ArrayLike) -> FloatArray:
