@@ -1195,7 +1195,7 @@ def _derive_auction(kind: str, x: Inputs) -> Answer:
             maintenance,
             x["seconds_since_start"],
             x.get("insolvent_length_s", auctions.INSOLVENT_LENGTH_S),
-            x["fraction_requested"],
+            x.get("fraction_requested", 1.0),
         )
     else:
         schedule = auctions.DiscountSchedule(

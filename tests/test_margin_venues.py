@@ -294,6 +294,36 @@ def test_loan_columns_worked_by_hand() -> None:
         margin.venue("aave_v3").liquidation_price(book())
 
 
+def test_loans_are_closed_by_factor_or_whole() -> None:
+    loan = Ledger(
+        pl.DataFrame(
+            {
+                "account": ["a", "b"],
+                "size_base": [10.0, 1.0],
+                "entry_price": [2_000.0] * 2,
+                "margin_quote": [0.0] * 2,
+                "debt_quote": [12_500.0, 1_250.0],
+            }
+        )
+    )
+    new = margin.venue("aave_v3").with_threshold(0.8).with_bonus(0.05)  # type: ignore[union-attr]
+    old = margin.venue("aave_v3_0").with_threshold(0.8).with_bonus(0.05)  # type: ignore[union-attr]
+    # at 1,550 health is 0.992: half, but all of the small loan from 3.3 on
+    assert new.close(loan, 1_550.0)["debt_repaid"].to_list() == [6_250.0, 1_250.0]
+    assert old.close(loan, 1_550.0)["debt_repaid"].to_list() == [6_250.0, 625.0]
+    taken = old.close(loan, 1_550.0)["closed_base"]
+    assert taken.to_list() == pytest.approx([6_250 * 1.05 / 1_550, 625 * 1.05 / 1_550])
+    # at 1,200 the collateral is short of debt plus bonus: all of it pays 12,000 / 1.05
+    short = new.close(loan, 1_200.0)
+    assert short["closed_base"][0] == pytest.approx(10.0)
+    assert short["debt_repaid"][0] == pytest.approx(12_000 / 1.05)
+    assert short["deficit"][0] == pytest.approx(500.0)
+    absorbed = margin.venue("compound_v3").with_threshold(0.8).close(loan, 1_550.0)  # type: ignore[union-attr]
+    assert absorbed["closed_base"].to_list() == [10.0, 1.0]
+    with pytest.raises(ParameterError, match="no liquidation bonus"):
+        margin.venue("aave_v3").with_threshold(0.8).close(loan, 1_550.0)  # type: ignore[union-attr]
+
+
 def test_functions_refuse_what_they_cannot_mean() -> None:
     with pytest.raises(ParameterError, match="elapsed_s"):
         auctions.auction_price("linear", 1.0, -1.0, duration_s=10.0)

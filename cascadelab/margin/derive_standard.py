@@ -144,11 +144,11 @@ def _market_margin(
     market: StandardMarket, stable_price: float, rules: StandardRules
 ) -> StandardMargin:
     notional = abs(market.perp_position) * market.perp_price
-    base = market.base_position * market.spot_price / stable_price
+    base = market.base_position * market.spot_price
     held = market.unrealized_perp
     initial = held - rules.perp_initial * notional + rules.base_fraction * base
     maintenance = held - rules.perp_maintenance * notional + rules.base_fraction * base
-    value = held + base
+    value = held + base / stable_price
     for book, forward in zip(market.books, market.forwards, strict=True):
         in_window = book.seconds_to_expiry < rules.settlement_window_s
         price = market.settlement_price if in_window else forward

@@ -33,18 +33,27 @@ class LoanRules:
     record : VenueRecord
     threshold : float or None
         Liquidation threshold of all loans without one of their own.
+    bonus_fraction : float or None
+        Liquidator's bonus over the debt repaid, needed by close factors.
     """
 
     record: VenueRecord
     threshold: float | None = None
+    bonus_fraction: float | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise ParameterError.out_of_range(self, "threshold", "(0, 1)")
+        if self.bonus_fraction is not None and not 0.0 <= self.bonus_fraction < 1.0:
+            raise ParameterError.out_of_range(self, "bonus_fraction", "[0, 1)")
 
     def with_threshold(self, threshold: float) -> LoanRules:
         """Return the same rules with one liquidation threshold for all loans, in (0, 1)."""
         return dataclasses.replace(self, threshold=threshold)
+
+    def with_bonus(self, bonus_fraction: float) -> LoanRules:
+        """Return the same rules with one liquidation bonus for all loans, in [0, 1)."""
+        return dataclasses.replace(self, bonus_fraction=bonus_fraction)
 
     @property
     def tiers_as_of(self) -> str:
@@ -167,6 +176,77 @@ class LoanRules:
                 "health_factor": np.where(has_debt, health, np.inf),
                 "is_liquidatable": is_hit & has_debt,
             }
+        )
+
+    def close(self, ledger: Ledger, marks: Marks) -> pl.DataFrame:
+        """Debt repaid and collateral taken of every loan at some marks, in one call.
+
+        Parameters
+        ----------
+        ledger : Ledger
+        marks : float, mapping of market to price, or ndarray of shape (n_loans,)
+
+        Returns
+        -------
+        polars.DataFrame
+            ``account``, ``market``, ``is_liquidated``, ``closed_base`` (collateral taken or put
+            up for auction), ``remaining_base``, ``debt_repaid``, ``bankruptcy_price``,
+            ``deficit`` (debt beyond all collateral now) and ``taken_by``. Venues without a
+            close factor take the whole loan.
+
+        Raises
+        ------
+        ParameterError
+            If the venue has a close factor and no bonus is known.
+        """
+        table = self.evaluate(ledger, marks)
+        hit = table["is_liquidatable"].to_numpy()
+        debt, size = self.debts(ledger), ledger.size_base
+        mark = table["mark_price"].to_numpy()
+        repaid, taken = debt, size
+        if self.record.close.get("kind") == "close_factor":
+            factor = self._close_factors(table, debt)
+            bonus = 1.0 + self._bonus()
+            repaid = np.minimum(debt * factor, size * mark / bonus)
+            taken = np.minimum(repaid * bonus / mark, size)
+        elif self.record.close.get("kind") == "half":
+            bonus = 1.0 + self._bonus()
+            repaid = np.minimum(debt * 0.5, size * mark / bonus)
+            taken = repaid * bonus / mark
+        first = self.record.waterfall[0]
+        return pl.DataFrame(
+            {
+                "account": table["account"],
+                "market": table["market"],
+                "is_liquidated": hit,
+                "closed_base": np.where(hit, taken, 0.0),
+                "remaining_base": np.where(hit, size - taken, size),
+                "debt_repaid": np.where(hit, repaid, 0.0),
+                "bankruptcy_price": table["bankruptcy_price"],
+                "deficit": np.where(hit, np.maximum(debt - size * mark, 0.0), 0.0),
+                "taken_by": pl.Series([first if one else "" for one in hit], dtype=pl.String),
+            }
+        )
+
+    def _close_factors(self, table: pl.DataFrame, debt: FloatArray) -> FloatArray:
+        rules = lending.AaveRules(version=str(self.record.close["version"]))
+        pairs = zip(
+            table["health_factor"].to_list(),
+            table["notional"].to_list(),
+            debt.tolist(),
+            strict=True,
+        )
+        return np.array([lending.aave_close_factor(rules, *one) for one in pairs], dtype=float)
+
+    def _bonus(self) -> float:
+        known = self.record.liquidation_bonus_fraction
+        if self.bonus_fraction is not None:
+            return self.bonus_fraction
+        if known > 0:
+            return known
+        raise ParameterError(
+            f"{self.record.id} has no liquidation bonus for these loans; expected one. Call "
+            f"rules.with_bonus(0.05)."
         )
 
 
