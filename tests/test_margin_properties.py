@@ -316,6 +316,23 @@ def test_static_tranches_add_up_and_fall_in_price() -> None:
     assert first["trigger_price"][1] == pytest.approx(7.9 * p / 7.92, rel=1e-12)
 
 
+def test_tranches_filled_at_bankruptcy_keep_the_bankruptcy_price() -> None:
+    rules = margin.venue("bybit_linear", table=TABLE)
+    ledger = Ledger.from_arrays(entry_price=[50_000.0], size_base=[20.0], leverage=[10.0])
+    slices = firing.static_tranches(rules, ledger, fill_at="bankruptcy")
+    # 1 M: down to 600,000, then 50,000, then the rest, each at its own tier's rate.
+    rates = (0.0065 * 1e6 - 950) / 1e6, (0.005 * 6e5 - 50) / 6e5
+    first = slices["trigger_price"][0]
+    assert first == pytest.approx(50_000 * (0.9 + rates[0]))
+    left = 20.0 - slices["size_base"][0]
+    assert left * first == pytest.approx(600_000)
+    second = slices["trigger_price"][1]
+    value = left * 50_000
+    rate = (0.0065 * value - 950) / value if value > 6e5 else rates[1]
+    assert second == pytest.approx(50_000 * (0.9 + rate))
+    assert slices["size_base"].sum() == pytest.approx(20.0)
+
+
 def test_flow_along_a_path_sells_each_position_once_and_counts_gaps_as_deficit() -> None:
     rules = margin.venue("dydx_v4", symbol="Large-Cap")
     ledger = Ledger.from_arrays(

@@ -294,6 +294,46 @@ def test_loan_columns_worked_by_hand() -> None:
         margin.venue("aave_v3").liquidation_price(book())
 
 
+def test_health_of_accounts_with_several_assets_worked_by_hand() -> None:
+    held = pl.DataFrame(
+        {
+            "account": ["a", "a", "a", "b"],
+            "asset": ["ETH", "BTC", "USDC", "ETH"],
+            "amount": [10.0, 1.0, -40_000.0, 1.0],
+        }
+    )
+    empty = book().positions.head(0)
+    rules = margin.venue("aave_v3")
+    marks = {"ETH": 2_000.0, "BTC": 60_000.0, "USDC": 1.0}
+    table = rules.evaluate_accounts(Ledger(empty, held), marks, {"ETH": 0.8, "BTC": 0.5})  # type: ignore[union-attr]
+    assert table["health_factor"].to_list() == pytest.approx([46_000 / 40_000, np.inf])
+    with pytest.raises(ParameterError, match="Threshold of 'BTC'"):
+        rules.evaluate_accounts(Ledger(empty, held), marks, {"ETH": 0.8})  # type: ignore[union-attr]
+
+
+def test_health_agrees_with_a_published_snapshot(real_data: Path) -> None:
+    rows = pl.read_csv(real_data / "positions/aave_steth_2023-06/steth_aave.csv")
+    good = rows.filter((pl.col("debt") > 1e-6) & (pl.col("collateral") > 1e-6))
+    loans = Ledger(
+        good.select(
+            pl.col("user").alias("account"),
+            pl.col("collateral").alias("size_base"),
+            pl.lit(1.0).alias("entry_price"),
+            pl.col("debt").alias("debt_quote"),
+            (pl.col("threshold") / 10_000).alias("liquidation_threshold"),
+        )
+    )
+    health = margin.venue("aave_v2").evaluate(loans, 1.0)["health_factor"].to_numpy()
+    np.testing.assert_allclose(health, good["healthf"].to_numpy(), rtol=2e-3)
+
+
+def test_rules_print_themselves() -> None:
+    text = str(margin.venue("hyperliquid", symbol="BTC", date="2025-10-10"))
+    assert "below maintenance" in text
+    assert "edition 2024" in text
+    assert "Aave" in margin.venue("aave_v3").summary().to_markdown()  # type: ignore[union-attr]
+
+
 def test_loans_are_closed_by_factor_or_whole() -> None:
     loan = Ledger(
         pl.DataFrame(

@@ -290,11 +290,13 @@ class _Book:
         ).filter(pl.col("size_base") != 0)
 
 
-def static_tranches(rules: ContractRules, ledger: Ledger, max_steps: int = 32) -> pl.DataFrame:
+def static_tranches(
+    rules: ContractRules, ledger: Ledger, max_steps: int = 32, fill_at: str = "trigger"
+) -> pl.DataFrame:
     """Slices of isolated positions with the price at which each is closed.
 
-    Each slice is filled at its own trigger price, so that the thresholds of what remains are
-    known before any price moves: extra rows instead of a heap.
+    Each slice is filled at its own trigger price or at bankruptcy, so that the thresholds of
+    what remains are known before any price moves: extra rows instead of a heap.
 
     Parameters
     ----------
@@ -304,6 +306,9 @@ def static_tranches(rules: ContractRules, ledger: Ledger, max_steps: int = 32) -
         Isolated positions.
     max_steps : int
         Most slices per position; the last closes what is left.
+    fill_at : {"trigger", "bankruptcy"}
+        At bankruptcy (BitMEX, Bybit) what remains keeps its margin per unit; at the trigger it
+        keeps all the equity.
 
     Returns
     -------
@@ -311,6 +316,8 @@ def static_tranches(rules: ContractRules, ledger: Ledger, max_steps: int = 32) -
         ``row`` (of the ledger), ``account``, ``market``, ``size_base`` (signed slice),
         ``trigger_price`` (NaN where never) and ``step``. Slices add up to the position.
     """
+    if fill_at not in ("trigger", "bankruptcy"):
+        raise ParameterError.unknown("fill_at", fill_at, ("trigger", "bankruptcy"))
     lenient = rules.without_leverage_caps()
     positions = ledger.positions.with_row_index("row")
     found: list[pl.DataFrame] = []
@@ -329,7 +336,10 @@ def static_tranches(rules: ContractRules, ledger: Ledger, max_steps: int = 32) -
                 pl.lit(step).alias("step"),
             )
         )
-        positions = _after_slice(lenient, part, price, signed)
+        if fill_at == "trigger":
+            positions = _after_slice(lenient, part, price, signed)
+        else:
+            positions = _after_slice_at_bankruptcy(part, signed)
         if positions.is_empty():
             break
     return pl.concat(found).sort("row", "step")
@@ -363,4 +373,14 @@ def _after_slice(
         pl.Series("size_base", np.where(is_open, left, 1.0)),
         pl.Series("entry_price", mark),
         pl.Series("margin_quote", np.maximum(equity, 0.0)),
+    ).filter(pl.Series(is_open))
+
+
+def _after_slice_at_bankruptcy(part: Ledger, signed: FloatArray) -> pl.DataFrame:
+    left = part.size_base - signed
+    is_open = np.abs(left) > 1e-12 * np.abs(part.size_base)
+    share = np.where(is_open, left / part.size_base, 1.0)
+    return part.positions.with_columns(
+        pl.Series("size_base", part.size_base * share),
+        pl.Series("margin_quote", part.margin_quote * share),
     ).filter(pl.Series(is_open))

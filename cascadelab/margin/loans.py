@@ -9,11 +9,13 @@ the debt is size × entry - margin. A column ``debt_quote`` states the debt inst
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError, SchemaError
 from cascadelab.ledger import Ledger
 from cascadelab.margin import lending
@@ -25,7 +27,7 @@ __all__ = ["LoanRules"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LoanRules:
+class LoanRules(Displayed):
     """Margin rules of one lending venue; made by :func:`cascadelab.margin.venue`.
 
     Parameters
@@ -46,6 +48,10 @@ class LoanRules:
             raise ParameterError.out_of_range(self, "threshold", "(0, 1)")
         if self.bonus_fraction is not None and not 0.0 <= self.bonus_fraction < 1.0:
             raise ParameterError.out_of_range(self, "bonus_fraction", "[0, 1)")
+
+    def summary(self) -> Summary:
+        """Printable table of the venue's rules."""
+        return self.record.summary()
 
     def with_threshold(self, threshold: float) -> LoanRules:
         """Return the same rules with one liquidation threshold for all loans, in (0, 1)."""
@@ -176,6 +182,59 @@ class LoanRules:
                 "health_factor": np.where(has_debt, health, np.inf),
                 "is_liquidatable": is_hit & has_debt,
             }
+        )
+
+    def evaluate_accounts(
+        self, ledger: Ledger, marks: Mapping[str, float], thresholds: Mapping[str, float]
+    ) -> pl.DataFrame:
+        """Health of accounts with several collaterals and debts, from the ledger's collateral.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Its `collateral`: positive amounts are held, negative amounts are owed.
+        marks : mapping of asset to price
+        thresholds : mapping of asset to liquidation threshold
+            Of every asset held; 0 for one that does not count.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row per account, in order of first appearance: ``account``,
+            ``collateral_value``, ``debt_value``, ``backing_value`` (collateral times
+            thresholds), ``health_factor`` (infinite without debt) and ``is_liquidatable``.
+
+        Raises
+        ------
+        ParameterError
+            If an asset has no mark, or a held asset no threshold in [0, 1].
+        """
+        held = ledger.collateral
+        for asset in held["asset"].unique(maintain_order=True):
+            if asset not in marks:
+                raise ParameterError.unknown("mark of asset", asset, marks)
+        for asset in held.filter(pl.col("amount") > 0)["asset"].unique(maintain_order=True):
+            if not 0.0 <= thresholds.get(asset, -1.0) <= 1.0:
+                raise ParameterError(
+                    f"Threshold of {asset!r} is {thresholds.get(asset)!r}; expected a fraction in "
+                    f"[0, 1]. Add thresholds[{asset!r}]."
+                )
+        price = pl.col("asset").replace_strict(dict(marks), return_dtype=pl.Float64)
+        share = pl.col("asset").replace_strict(
+            dict(thresholds), default=0.0, return_dtype=pl.Float64
+        )
+        value = pl.col("amount") * price
+        sums = held.group_by("account", maintain_order=True).agg(
+            value.clip(lower_bound=0.0).sum().alias("collateral_value"),
+            (-value).clip(lower_bound=0.0).sum().alias("debt_value"),
+            (value.clip(lower_bound=0.0) * share).sum().alias("backing_value"),
+        )
+        debt, backing = sums["debt_value"].to_numpy(), sums["backing_value"].to_numpy()
+        has_debt = debt > 0
+        health = np.where(has_debt, backing / np.where(has_debt, debt, 1.0), np.inf)
+        is_hit = health < 1.0 if self.record.is_strict else health <= 1.0
+        return sums.with_columns(
+            pl.Series("health_factor", health), pl.Series("is_liquidatable", is_hit)
         )
 
     def close(self, ledger: Ledger, marks: Marks) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cascadelab.display import Displayed, Summary
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.files import shipped
 from cascadelab.margin import adl, close
@@ -36,7 +37,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VenueRecord:
+class VenueRecord(Displayed):
     """Declarative rules of one venue; checked when made.
 
     Parameters
@@ -150,6 +151,25 @@ class VenueRecord:
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
         return plain | {"close": dict(self.close), "symbols": dict(self.symbols)}
+
+    def summary(self) -> Summary:
+        """Printable table of the rules."""
+        word = "below" if self.is_strict else "at or below"
+        rows = [
+            ("formula", self.family),
+            ("settlement", self.settlement),
+            ("margin modes", ", ".join(self.margin_modes)),
+            ("tiers", self.tiers),
+            ("maintenance charged on value at", self.maintenance_basis),
+            ("closing fee in the trigger", self.fee_basis),
+            ("liquidated when equity is", f"{word} maintenance"),
+            ("close rule", str(self.close.get("kind", ""))),
+            ("waterfall", " > ".join(self.waterfall)),
+            ("deleveraging rank", self.adl or "none documented"),
+            ("rules of", self.rules_as_of),
+        ]
+        notes = [note for note in (self.notes, f"Source: {self.source}.") if note]
+        return Summary(title=self.name, rows=rows, notes=notes)
 
     @property
     def is_strict(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
 from cascadelab.margin import accounts, firing, inverse, linear, rounding, tiered
@@ -26,7 +27,7 @@ Columns = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ContractRules:
+class ContractRules(Displayed):
     """Margin rules of one linear or inverse venue; made by :func:`cascadelab.margin.venue`.
 
     Parameters
@@ -64,6 +65,12 @@ class ContractRules:
     def is_inverse(self) -> bool:
         """Whether margins are in coin."""
         return self.record.family == "inverse"
+
+    def summary(self) -> Summary:
+        """Printable table of the venue's rules and of the tables used."""
+        known = self.record.summary()
+        extra = [("symbol", self.symbol or "by market"), ("tier table of", self.tiers_as_of)]
+        return Summary(title=known.title, rows=[*known.rows, *extra], notes=known.notes)
 
     def without_leverage_caps(self) -> ContractRules:
         """Return the same rules, accepting positions above the tier's leverage cap."""
