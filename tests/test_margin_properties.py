@@ -63,6 +63,19 @@ def test_equity_equals_maintenance_for_inverse_contracts(
     assert abs(equity[0] - need[0]) <= 1e-9 * face / entry
 
 
+@given(st.floats(0.01, 2_000.0), entries, st.floats(1.5, 25.0), sides)
+def test_equity_equals_maintenance_where_the_rate_grows_with_the_coin_value(
+    coins: float, entry: float, leverage: float, side: float
+) -> None:
+    rules = margin.venue("deribit_inverse", symbol="BTC")
+    ledger = ledger_of(side * coins * entry, entry, coins / leverage)
+    price = rules.liquidation_price(ledger)
+    assume(np.isfinite(price[0]))
+    equity = ledger.margin_quote + rules.unrealized_profit(ledger, price)
+    need = rules.maintenance_margin(ledger, price)
+    assert abs(equity[0] - need[0]) <= 1e-9 * coins
+
+
 @given(sizes, entries, leverages, sides)
 def test_whole_position_tiers_are_crossed_at_the_price_found(
     size: float, entry: float, leverage: float, side: float

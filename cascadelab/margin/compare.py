@@ -120,8 +120,9 @@ def _refused_share(rules: ContractRules, ledger: Ledger) -> float:
     book = book_of(rules, ledger)
     value = rules.notional(book, book.entry_price)
     least = np.empty(book.n_positions)
+    sizes = rules.tier_size(np.abs(book.size_base), value)
     for rule, rows in rules.rules_by_market(book):
-        least[rows] = rule.initial_rate(value[rows], np.abs(book.size_base)[rows])
+        least[rows] = rule.initial_rate(value[rows], sizes[rows])
     entry_value = np.abs(ledger.size_base) * ledger.entry_price
     is_refused = book.margin_quote < value * np.nan_to_num(least) * (1.0 - 1e-9)
     return float(entry_value[is_refused].sum() / entry_value.sum())

@@ -165,7 +165,8 @@ def _stepped_down(rules: ContractRules, part: Ledger, state: _State, n_steps: in
 def _to_target(rules: ContractRules, part: Ledger, state: _State, buffer: float) -> FloatArray:
     """Least quantity whose closing at the mark restores maintenance plus buffer, by bisection."""
     fee = rules.record.liquidation_fee_fraction
-    gross, value, sizes = np.abs(state.size), state.notional, np.abs(part.size_base)
+    gross, value = np.abs(state.size), state.notional
+    sizes = rules.tier_size(gross, value)
 
     def slack(fraction: FloatArray) -> FloatArray:
         left = value * (1.0 - fraction)

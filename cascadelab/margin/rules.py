@@ -229,10 +229,14 @@ class ContractRules(Displayed):
         fee = self.record.taker_fee_fraction if self.record.fee_basis in ("mark", "divided") else 0
         return np.asarray(value * rate - deduction + self.notional(ledger, mark) * fee)
 
+    def tier_size(self, gross: FloatArray, value: FloatArray) -> FloatArray:
+        """Size in base that a rate may grow with: the coin value of inverse contracts."""
+        return value if self.is_inverse else gross
+
     def maintenance_rates(self, ledger: Ledger, value: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Maintenance rate and deduction of every position at some values."""
         rate, deduction = np.empty(ledger.n_positions), np.empty(ledger.n_positions)
-        size = np.abs(ledger.size_base)
+        size = self.tier_size(np.abs(ledger.size_base), value)
         for rule, rows in self.rules_by_market(ledger):
             rate[rows], deduction[rows] = rule.maintenance_rate(value[rows], size[rows])
         return rate, deduction
@@ -300,8 +304,11 @@ class ContractRules(Displayed):
     ) -> FloatArray:
         gross = np.abs(size)
         value = gross / entry if self.is_inverse else gross * entry
-        measure = value if rule.convention == "linear_in_size" and self.is_inverse else gross
-        rate, deduction = rule.maintenance_rate(value, measure)
+        if self.is_inverse and rule.convention == "linear_in_size":
+            return tiered.inverse_price_under_growing_rate(
+                entry, size, wallet, rule.numbers[0], rule.numbers[2]
+            )
+        rate, deduction = rule.maintenance_rate(value, gross)
         if self.record.maintenance_basis == "entry":
             line = Requirement(
                 rate_at_entry=rate, rate_at_mark=self.record.fee_at_mark, deduction=deduction
@@ -352,7 +359,8 @@ class ContractRules(Displayed):
         value = self.notional(ledger, basis)
         if "leverage" in ledger.positions.columns:
             return np.asarray(value / accounts.chosen_leverage(ledger))
-        least, size = np.empty(ledger.n_positions), np.abs(ledger.size_base)
+        least = np.empty(ledger.n_positions)
+        size = self.tier_size(np.abs(ledger.size_base), value)
         for rule, rows in self.rules_by_market(ledger):
             least[rows] = rule.initial_rate(value[rows], size[rows])
         entry_value = self.notional(ledger, ledger.entry_price)

@@ -20,6 +20,7 @@ _BLOCK = 16_384
 
 __all__ = [
     "inverse_liquidation_price",
+    "inverse_price_under_growing_rate",
     "linear_liquidation_price",
     "liquidation_price_of_one",
 ]
@@ -155,6 +156,46 @@ def inverse_liquidation_price(
     good = notional > 0
     price = np.abs(face) / np.where(good, notional, 1.0)
     return np.where(good, price, np.where(face > 0, np.inf, np.nan))
+
+
+def inverse_price_under_growing_rate(
+    entry_price: FloatArray,
+    face_quote: FloatArray,
+    margin_coin: FloatArray,
+    base_rate: float,
+    rate_per_coin: float,
+) -> FloatArray:
+    r"""Liquidation price of inverse contracts whose rate grows with their coin value (Deribit).
+
+    Parameters
+    ----------
+    entry_price, face_quote, margin_coin : ndarray of shape (n_positions,)
+        As in :func:`inverse_liquidation_price`.
+    base_rate, rate_per_coin : float
+        The rate is base + per coin × N, on the whole position.
+
+    Returns
+    -------
+    ndarray of shape (n_positions,)
+        Quote per coin; NaN for a short that no rise liquidates, 0 for a short and infinite for a
+        long that are liquidated at every price.
+
+    Notes
+    -----
+    With coin value N, sign s and :math:`D = sM + |n|/e`, equity meets the requirement where
+    :math:`k N^2 + (b + s) N - s D = 0`; the root nearest the safe side is taken.
+    """
+    sign, gross = np.sign(face_quote), np.abs(face_quote)
+    backing = gross / entry_price + sign * margin_coin
+    linear = base_rate + sign
+    inside = linear**2 + 4.0 * rate_per_coin * sign * backing
+    root = np.sqrt(np.maximum(inside, 0.0))
+    # The small root without cancellation: 2c / (-b - sign(b) sqrt(...)), also for k = 0.
+    notional = 2.0 * sign * backing / (linear + sign * root)
+    good = notional > 0
+    price = gross / np.where(good, notional, 1.0)
+    price = np.where(good, price, np.where(sign > 0, np.inf, np.nan))
+    return np.where(inside < 0, 0.0, price)
 
 
 def _first_whole_trigger(
