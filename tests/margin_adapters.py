@@ -1111,7 +1111,7 @@ def _books(rows: list[Inputs]) -> list[derive_book.OptionBook]:
 def _confidence(seconds: float, expiry: Inputs, rows: list[Inputs]) -> float:
     feeds = [expiry["forward_confidence"], expiry.get("rate_confidence", 1.0)]
     feeds += [o["vol_confidence"] for o in rows if o["seconds_to_expiry"] == seconds]
-    return min(feeds)
+    return derive_book.least_confidence(feeds)
 
 
 def _derive_pmrm(kind: str, x: Inputs) -> Answer:

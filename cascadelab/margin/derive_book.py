@@ -11,7 +11,7 @@ from cascadelab.errors import ParameterError
 from cascadelab.margin.black import SECONDS_PER_YEAR, black_value
 from cascadelab.units import FloatArray
 
-__all__ = ["Expiry", "OptionBook", "group_by_expiry"]
+__all__ = ["Expiry", "OptionBook", "group_by_expiry", "least_confidence"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +76,11 @@ class Expiry:
     def shocked(self, factor: float) -> float:
         """Forward when spot is multiplied by `factor`, USD."""
         return self.forward_fixed + self.forward_variable * factor
+
+
+def least_confidence(feeds: npt.ArrayLike) -> float:
+    """Least confidence among the feeds that price an expiry: forward, rate, volatilities."""
+    return float(np.min(np.asarray(feeds, dtype=np.float64)))
 
 
 def group_by_expiry(

@@ -145,6 +145,7 @@ def adjusted_initial_ppm(
     >>> adjusted_initial_ppm(200_000, 1_234_567, 1_000_000, 2_000_000)
     387653
     """
+    initial_margin_ppm = int(initial_margin_ppm)
     if open_interest <= lower_cap or upper_cap <= lower_cap:
         return initial_margin_ppm
     if open_interest >= upper_cap:

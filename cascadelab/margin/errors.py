@@ -42,7 +42,7 @@ class LeverageAboveCap(ParameterError):
         """Name the row (from 0), its leverage, the cap and the notional that sets it."""
         return cls(
             f"Row {row} has leverage {leverage:g} at a notional of {notional:g}; the tier allows "
-            f"at most {cap:g}. Lower the leverage or the size of the row."
+            f"at most {cap:g}. Lower its leverage or size, or call rules.without_leverage_caps()."
         )
 
 

@@ -124,15 +124,15 @@ def floor_ppm(*factors_ppm: int) -> int:
     return product // int(1_000_000 ** (len(factors_ppm) - 1))
 
 
-def ceil_toward_infinity(numerator: int, denominator: int) -> int:
-    """Exact quotient of two integers rounded towards plus infinity, whatever the signs.
+def ceil_toward_infinity(numerator: float, denominator: float) -> int:
+    """Exact quotient of two numbers rounded towards plus infinity, whatever the signs.
 
     Examples
     --------
     >>> ceil_toward_infinity(277511, 100), ceil_toward_infinity(-277511, 100)
     (2776, -2775)
     """
-    return math.ceil(Fraction(numerator, denominator))
+    return math.ceil(Fraction(numerator) / Fraction(denominator))
 
 
 def truncated(value: float, n_decimals: int) -> float:
