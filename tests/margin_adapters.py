@@ -805,14 +805,17 @@ def _vega_maintenance(x: Inputs) -> Answer:
         short=x["risk_factor_short"],
         linear_slippage=x["linear_slippage_factor"],
     )
-    sides = vega.maintenance_by_side(long, short, x["mark_price"], factors)
+    need = vega.maintenance(
+        x["open_volume"], x.get("buys", 0), x.get("sells", 0), x["mark_price"], factors
+    )
     return {
         "riskiest_long": long,
         "riskiest_short": short,
-        "maintenance_margin_long": sides[0],
-        "maintenance_margin_short": sides[1],
-        "maintenance_margin": max(sides),
-        "maintenance_margin_with_orders": max(sides),
+        "maintenance_margin_long": need.long,
+        "maintenance_margin_short": need.short,
+        "maintenance_margin": need.position,
+        "maintenance_margin_with_orders": need.with_orders,
+        "order_margin": need.orders,
     }
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from cascadelab.errors import ParameterError
 
 __all__ = [
+    "Maintenance",
     "NetworkPosition",
     "RiskFactors",
     "disposal_schedule",
     "isolated_margin",
+    "maintenance",
     "maintenance_by_side",
     "riskiest_sides",
 ]
@@ -78,6 +80,62 @@ def maintenance_by_side(
     long = mark_price * abs(long_size) * (factors.linear_slippage + factors.long)
     short = mark_price * abs(short_size) * (factors.linear_slippage + factors.short)
     return long, short
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Maintenance:
+    """Maintenance of a position with its open orders, quote.
+
+    Parameters
+    ----------
+    long, short : float
+        Of the riskiest long and short side.
+    position : float
+        Of the open volume alone.
+    """
+
+    long: float
+    short: float
+    position: float
+
+    @property
+    def with_orders(self) -> float:
+        """Larger side: what is required."""
+        return max(self.long, self.short)
+
+    @property
+    def orders(self) -> float:
+        """Part that open orders add to the position's own maintenance."""
+        return self.with_orders - self.position
+
+
+def maintenance(
+    open_volume: float, buys: float, sells: float, mark_price: float, factors: RiskFactors
+) -> Maintenance:
+    """Maintenance by side, of the position alone and with its orders.
+
+    Parameters
+    ----------
+    open_volume : float
+        Signed.
+    buys, sells : float
+        Unsigned volumes of open orders.
+    mark_price : float
+    factors : RiskFactors
+
+    Returns
+    -------
+    Maintenance
+
+    Examples
+    --------
+    >>> factors = RiskFactors(long=0.1, short=0.11, linear_slippage=0.25)
+    >>> round(maintenance(10, 4, 8, 144.0, factors).long, 6)
+    705.6
+    """
+    sides = maintenance_by_side(*riskiest_sides(open_volume, buys, sells), mark_price, factors)
+    alone = maintenance_by_side(*riskiest_sides(open_volume), mark_price, factors)
+    return Maintenance(long=sides[0], short=sides[1], position=max(alone))
 
 
 def isolated_margin(average_entry_price: float, position: float, margin_factor: float) -> float:
