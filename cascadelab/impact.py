@@ -71,6 +71,8 @@ class _MonotoneSlope:
 
 
 def _quantity(quantity_base: npt.ArrayLike) -> FloatArray:
+    if type(quantity_base) is float and quantity_base >= 0.0:
+        return np.float64(quantity_base)  # acts as a 0-d array
     quantity = np.asarray(quantity_base, dtype=np.float64)
     if not (quantity >= 0).all():
         raise ParameterError(

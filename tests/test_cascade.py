@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cascadelab as cl
-from cascadelab import _rounds
+from cascadelab import _quantity
 from cascadelab.calibrate import impact_from_depth, scale_to_move
 from cascadelab.criticality import fixed_points, jumps, move_image
 from cascadelab.errors import ParameterError
@@ -53,9 +53,9 @@ def test_buckets_comparison_and_sorting_agree_exactly(lots, shock, slope):
     impact, start = cl.LinearImpact(slope_per_base=slope), shock / 8.0
     flow = book(lots)
     answers = [
-        _rounds._compared_quantity(flow),
-        _rounds._bucketed_quantity(flow, impact, start),
-        _rounds._sorted_quantity(flow.prepare()),
+        _quantity.Compared(flow),
+        _quantity.bucketed(flow, impact, start),
+        _quantity.ordered(flow.prepare()),
     ]
     top = start + float(impact.move(flow.total_base))
     for move in np.linspace(start, top, 17):

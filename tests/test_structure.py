@@ -25,6 +25,7 @@ ROOMS = {
     "flow": 3,
     "ledger_flow": 3,
     "impact": 3,
+    "_quantity": 4,
     "_rounds": 4,
     "cascade": 5,
     "criticality": 5,
