@@ -47,15 +47,12 @@ def scalar_move(impact: Impact) -> Callable[[float], float]:
 def ordered(flow: LedgerFlow) -> Quantity:
     """Q(y) of a sorted book: a cell of an even grid, then a bisection within it."""
     low, scale, starts = flow.grid
-    levels, cumulative = memoryview(flow.sorted_thresholds), memoryview(flow.cumulative_base)
-    last = len(starts) - 4
+    levels, cumulative = flow.sorted_thresholds.data, flow.cumulative_base.data
+    top = float(len(starts) - 4)
 
     def quantity(move: float) -> float:
-        place = (move - low) * scale
-        if place >= last:
-            cell = last
-        else:
-            cell = int(place) if place > 0.0 else 0
+        place = min((move - low) * scale, top)
+        cell = int(place) if place > 0.0 else 0
         total: float = cumulative[bisect_right(levels, move, starts[cell], starts[cell + 3])]
         return total
 

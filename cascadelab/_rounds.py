@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from cascadelab._quantity import Compared, Quantity, bucketed, ordered, scalar_move
-from cascadelab.errors import ConvergenceError
+from cascadelab.errors import BookExhausted, ConvergenceError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
@@ -251,7 +251,10 @@ def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: 
             sold.append(total)
     if max_rounds is not None and not is_settled:
         return _book_path(moves, sold, is_converged=False)
-    end, residual = least_root(flow, impact, shock, moves[-1])
+    try:
+        end, residual = least_root(flow, impact, shock, moves[-1])
+    except BookExhausted:
+        return _exhausted_path(moves, sold, impact, shock)
     return Path(
         np.array(moves),
         np.array(sold),
