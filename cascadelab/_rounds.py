@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
 
 import numpy as np
 
-from cascadelab.errors import ConvergenceError
+from cascadelab._quantity import Compared, Quantity, bucketed, ordered, scalar_move
+from cascadelab.errors import BookExhausted, ConvergenceError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
-from cascadelab.units import FloatArray
+from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["Path", "rounds_of_book", "rounds_of_curve"]
 
-#: Rounds answered without sorting; a cascade that takes more is worth one sort.
+#: Rounds answered one by one without sorting; a cascade that takes more is worth one sort.
 UNSORTED_ROUNDS = 64
+#: Round after which a cascade whose rounds do not shrink is taken for a chain.
+CHAIN_ROUNDS = 5
+#: Rounds after which a small book is cut down to the positions that can still matter.
+NARROWING_ROUNDS = (3, 6, 12)
 #: Positions up to which a comparison of all of them beats putting them into buckets.
-SMALL_BOOK = 20_000
-#: Buckets of an unsorted book: few enough to stay in the first cache, keys fit 16 bits.
-N_BUCKETS = 2048
-#: Positions gathered in one piece, so that temporaries stay in the cache.
-CHUNK = 131072
+SMALL_BOOK = 60_000
 #: Rounds of a curve that are listed before the fixed point is found by larger steps.
 LISTED_ROUNDS = 1000
 #: Steps of the interval Newton method after which something must be wrong.
@@ -79,36 +81,141 @@ class Path:
         )
 
 
-class _Quantity(Protocol):
-    """Answers Q(y) for one number at a time; never falls as y rises."""
-
-    def __call__(self, move: float, /) -> float: ...
-
-
 def rounds_of_book(flow: LedgerFlow, impact: Impact, shock: float, max_rounds: int | None) -> Path:
     """All synchronous rounds of a book, exactly; sorts only if it is prepared or rounds pile up."""
     moves, sold = [shock], [0.0]
-    quantity = _first_quantity(flow, impact, shock)
+    limit = np.inf if max_rounds is None else max_rounds
+    patience = _patience(flow)
+    quantity, move_of = _first_quantity(flow, impact, shock), scalar_move(impact)
+    capacity = impact.capacity_base
     while True:
-        if len(moves) == UNSORTED_ROUNDS and not flow.is_prepared:
-            quantity = _sorted_quantity(flow.prepare())
         total = quantity(moves[-1])
+        n_rounds = len(sold) - 1
         if total <= sold[-1]:
             return _book_path(moves, sold, is_converged=True)
-        if max_rounds is not None and len(moves) > max_rounds:
+        if n_rounds >= limit:
             return _book_path(moves, sold, is_converged=False)
-        if total > impact.capacity_base:
+        if total > capacity:
             return _exhausted_path(moves, sold, impact, shock)
-        moves.append(shock + float(impact.move(total)))
+        moves.append(shock + move_of(total))
         sold.append(total)
+        if n_rounds in NARROWING_ROUNDS and isinstance(quantity, Compared):
+            _narrow(quantity, move_of, capacity, moves, sold)
+        if n_rounds >= patience or (n_rounds == CHAIN_ROUNDS and _is_chain(sold, flow.gross_base)):
+            return _followed(flow.prepare(), impact, shock, moves, sold, limit)
 
 
-def _first_quantity(flow: LedgerFlow, impact: Impact, shock: float) -> _Quantity:
+def _first_quantity(flow: LedgerFlow, impact: Impact, shock: float) -> Quantity:
     if flow.is_prepared:
-        return _sorted_quantity(flow)
+        return ordered(flow)
     if flow.n_positions <= SMALL_BOOK:
-        return _compared_quantity(flow)
-    return _bucketed_quantity(flow, impact, shock)
+        return Compared(flow)
+    return bucketed(flow, impact, shock)
+
+
+def _narrow(
+    quantity: Compared,
+    move_of: Callable[[float], float],
+    capacity: float,
+    moves: list[float],
+    sold: list[float],
+) -> None:
+    """Drop the positions that are closed, and those that provably never will be.
+
+    If F(c) <= c for a guess c ahead, the least fixed point is at or below c (Knaster-Tarski).
+    """
+    shock = moves[0]
+    last, before, ahead = moves[-1] - moves[-2], moves[-2] - moves[-3], np.inf
+    if last >= 0.95 * before:
+        return
+    guess = moves[-1] + 2.0 * last * last / (before - last)
+    total = quantity(guess)
+    if total <= capacity and shock + move_of(total) <= guess:
+        ahead = guess
+    quantity.narrow(moves[-2], sold[-1], ahead)
+
+
+def _patience(flow: LedgerFlow) -> int:
+    """Rounds after which following all of them at once is worth what it costs."""
+    return max(flow.n_positions // 100, UNSORTED_ROUNDS) if flow.is_prepared else UNSORTED_ROUNDS
+
+
+def _is_chain(sold: list[float], gross: float) -> bool:
+    """Whether rounds do not shrink and there is much left for more of them."""
+    first, second, third = (after - before for before, after in pairwise(sold[-4:]))
+    is_steady = second >= 0.95 * first and third >= 0.95 * second
+    return is_steady and gross - sold[-1] > UNSORTED_ROUNDS * third
+
+
+def _followed(
+    flow: LedgerFlow,
+    impact: Impact,
+    shock: float,
+    moves: list[float],
+    sold: list[float],
+    limit: float,
+) -> Path:
+    """Finish a cascade of many rounds on the sorted book.
+
+    With k positions closed the mark stands at a known place, so that the next number of closed
+    positions is known for every k at once; the rounds then only follow these pointers.
+    """
+    cumulative, capacity = flow.cumulative_base, impact.capacity_base
+    before, first = flow.sorted_thresholds.searchsorted(moves[-2:], "right").tolist()
+    if cumulative[first] <= cumulative[before]:
+        return _book_path(moves, sold, is_converged=True)
+    ahead = cumulative[first:]
+    marks = impact.move(ahead if capacity == np.inf else np.minimum(ahead, capacity))
+    marks += shock
+    pieces = _follow(flow.sorted_thresholds[first:], marks)
+    all_moves = np.concatenate([moves, *(marks[piece] for piece in pieces)])
+    all_sold = np.concatenate([sold, *(ahead[piece] for piece in pieces)])
+    n_before = len(sold)
+    is_new = all_sold[n_before + 1 :] > all_sold[n_before:-1]
+    n_all = len(all_sold) if is_new.all() else n_before + 1 + int(np.argmin(is_new))
+    n_priced = n_before + int(all_sold[n_before:n_all].searchsorted(capacity, "right"))
+    n_kept = int(min(n_priced, limit + 1))
+    all_moves, all_sold = all_moves[:n_kept], all_sold[:n_kept]
+    if n_kept == n_priced < n_all:
+        return _exhausted_path(all_moves.tolist(), all_sold.tolist(), impact, shock)
+    last_move, last_sold = float(all_moves[-1]), float(all_sold[-1])
+    return Path(all_moves, all_sold, last_move, last_sold, is_converged=n_kept == n_all)
+
+
+def _follow(levels: FloatArray, marks: FloatArray) -> list[slice] | list[IntArray]:
+    """Numbers of positions closed, round by round, from none on, in pieces.
+
+    With k closed the mark stands at ``marks[k]`` and closes all `levels` up to it. Stretches in
+    which each round closes one more are taken whole.
+    """
+    is_step = np.zeros(len(marks), dtype=bool)
+    np.less_equal(levels, marks[:-1], out=is_step[:-1])
+    is_step[:-2] &= marks[:-2] < levels[1:]
+    stops = np.flatnonzero(~is_step)
+    following = levels.searchsorted(marks[stops], "right")
+    if 8 * len(stops) > len(marks):
+        pointers = np.arange(1, len(marks) + 1)
+        pointers[stops] = following
+        return [_follow_one_by_one(pointers)]
+    pieces: list[slice] = []
+    place = 0
+    while True:
+        stop = int(stops.searchsorted(place))
+        end = int(stops[stop])
+        pieces.append(slice(place, end + 1))
+        place = int(following[stop])
+        if place <= end:
+            return pieces
+
+
+def _follow_one_by_one(following: IntArray) -> IntArray:
+    """Readable form of the same: place k is followed by ``following[k]``, until it stays."""
+    pointers = following.tolist()
+    visited, place = [0], pointers[0]
+    while place > visited[-1]:
+        visited.append(place)
+        place = pointers[place]
+    return np.array(visited, dtype=np.int64)
 
 
 def _book_path(moves: list[float], sold: list[float], *, is_converged: bool) -> Path:
@@ -128,67 +235,6 @@ def _exhausted_path(moves: list[float], sold: list[float], impact: Impact, shock
     )
 
 
-def _sorted_quantity(flow: LedgerFlow) -> _Quantity:
-    search, cumulative = flow.sorted_thresholds.searchsorted, flow.cumulative_base
-
-    def quantity(move: float) -> float:
-        return float(cumulative[search(move, side="right")])
-
-    return quantity
-
-
-def _compared_quantity(flow: LedgerFlow) -> _Quantity:
-    thresholds, sizes = flow.thresholds, flow.sizes_base
-
-    def quantity(move: float) -> float:
-        return float(np.dot(thresholds <= move, sizes))
-
-    return quantity
-
-
-def _bucketed_quantity(flow: LedgerFlow, impact: Impact, shock: float) -> _Quantity:
-    """Q(y) for y from the shock to the largest possible move, without sorting the book.
-
-    Thresholds are put into equal buckets over that range by a monotone rule, which also places
-    y; all buckets below y's count whole, and only y's own bucket is looked into (and sorted).
-    """
-    thresholds, sizes = flow.thresholds, flow.sizes_base
-    span = float(impact.move(min(flow.total_base, impact.capacity_base)))
-    scale = (N_BUCKETS - 2) / span if span > 1e-290 else 0.0
-    keys = np.empty(len(thresholds), dtype=np.uint16)
-    content = np.zeros(N_BUCKETS)
-    for start in range(0, len(thresholds), CHUNK):
-        piece = slice(start, start + CHUNK)
-        keys[piece] = _bucket_keys(thresholds[piece], shock, scale)
-        content += np.bincount(keys[piece], weights=sizes[piece], minlength=N_BUCKETS)
-    below = np.concatenate([[0.0], np.cumsum(content)])
-    opened: dict[int, tuple[FloatArray, FloatArray]] = {}
-
-    def quantity(move: float) -> float:
-        # The same operations, in the same order, as _bucket_keys.
-        bucket = int(min((move - shock) * scale + 1.0, N_BUCKETS - 1))
-        if bucket not in opened:
-            rows = np.flatnonzero(keys == bucket)
-            rows = rows[np.argsort(thresholds[rows])]
-            inside = below[bucket] + np.cumsum(sizes[rows])
-            inside[-1:] = below[bucket + 1]  # one sum for "all of this bucket", not two
-            opened[bucket] = thresholds[rows], np.concatenate([[below[bucket]], inside])
-        levels, cumulative = opened[bucket]
-        return float(cumulative[levels.searchsorted(move, side="right")])
-
-    return quantity
-
-
-def _bucket_keys(thresholds: FloatArray, shock: float, scale: float) -> FloatArray:
-    """Bucket of each threshold: 0 below the shock, the last one beyond the range and for NaN."""
-    keys = thresholds - shock
-    keys *= scale
-    keys += 1.0
-    np.fmin(keys, N_BUCKETS - 1, out=keys)  # fmin sends NaN (never closed) to the last bucket
-    np.maximum(keys, 0.0, out=keys)
-    return keys
-
-
 def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: int | None) -> Path:
     """Rounds of a curve as far as they are worth listing, then the certified fixed point."""
     moves, sold = [shock], [0.0]
@@ -205,7 +251,10 @@ def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: 
             sold.append(total)
     if max_rounds is not None and not is_settled:
         return _book_path(moves, sold, is_converged=False)
-    end, residual = least_root(flow, impact, shock, moves[-1])
+    try:
+        end, residual = least_root(flow, impact, shock, moves[-1])
+    except BookExhausted:
+        return _exhausted_path(moves, sold, impact, shock)
     return Path(
         np.array(moves),
         np.array(sold),

@@ -95,7 +95,10 @@ def _status(path: Path, flow: LedgerFlow | ForcedFlow) -> Status:
         return "book_exhausted"
     if not path.is_converged:
         return "not_converged"
-    is_all = flow.total_base > 0 and path.quantity_base >= flow.total_base * (1 - 1e-14)
+    if isinstance(flow, LedgerFlow):
+        is_all = path.quantity_base > 0 and not flow.has_open_after(path.move)
+    else:
+        is_all = flow.total_base > 0 and path.quantity_base >= flow.total_base * (1 - 1e-14)
     return "exhausted" if is_all else "subcritical"
 
 

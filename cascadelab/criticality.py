@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cascadelab._rounds import least_root
+from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact
@@ -18,19 +20,25 @@ from cascadelab.units import FloatArray
 
 __all__ = [
     "Fold",
+    "Onset",
     "critical_depth",
     "critical_moves",
+    "critical_shock",
     "fixed_points",
     "folds",
     "jumps",
     "loop_gain",
     "move_image",
+    "onset",
+    "safety_margin",
 ]
 
 #: Intervals are halved until they are this share of the range.
 _RESOLUTION = 1e-15
 #: Step of the difference quotient for the curvature, as a share of the fold's move.
 _CURVATURE_STEP = 1e-5
+#: Relative slack with which intervals are dropped in the search of the largest gain.
+_GAIN_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +115,7 @@ def critical_moves(flow: ForcedFlow, impact: Impact, upper: float) -> FloatArray
     ParameterError
         If `upper` is not positive and finite.
     """
-    if not (np.isfinite(upper) and upper > 0):
-        raise ParameterError(
-            f"upper is {upper!r}; expected a positive finite move. "
-            f"Pass the largest move of interest."
-        )
+    _require_upper(upper)
     found: list[float] = []
     pending = [(0.0, float(upper))]
     while pending:
@@ -135,6 +139,145 @@ def _gain_bounds(flow: ForcedFlow, impact: Impact, low: float, high: float) -> t
     smallest = slopes[0] * densities[0] if densities[0] > 0 else 0.0
     largest = slopes[1] * densities[1] if densities[1] > 0 else 0.0
     return smallest, largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Onset(Displayed):
+    """How near a loop is to running away by itself, and how it would begin to.
+
+    Parameters
+    ----------
+    max_gain : float
+        Largest loop gain over the moves searched; infinite for a pure square-root impact.
+    move : float
+        Where it is reached, coordinate units.
+    kind : str
+        ``"jump"``: as depth falls the resting point first disappears at a fold, or a whole band
+        goes at once. ``"continuous"``: the gain is largest at no move at all and falls from
+        there, so that the move begins at zero and grows (a transcritical bifurcation).
+    critical_shock : float
+        Smallest shock above which the resting point jumps or, from a gain of 1 at zero, 0;
+        infinite if none does.
+    """
+
+    max_gain: float
+    move: float
+    kind: str
+    critical_shock: float
+
+    @property
+    def safety_margin(self) -> float:
+        """1 - largest gain: negative once the loop can run away."""
+        return 1.0 - self.max_gain
+
+    def summary(self) -> Summary:
+        """Return the onset as a printable table."""
+        rows: list[tuple[str, object]] = [
+            ("largest loop gain", self.max_gain),
+            ("at a move of (coordinate units)", self.move),
+            ("safety margin, 1 - largest gain", self.safety_margin),
+            ("onset as depth falls", self.kind),
+            ("critical shock (coordinate units)", self.critical_shock),
+        ]
+        return Summary(title="Criticality of the loop", rows=rows)
+
+
+def onset(flow: ForcedFlow, impact: Impact, upper: float) -> Onset:
+    """Largest gain, safety margin, kind of onset and critical shock of a curve.
+
+    Parameters
+    ----------
+    flow : ForcedFlow
+    impact : Impact
+    upper : float
+        End of the search, coordinate units, positive and finite.
+
+    Returns
+    -------
+    Onset
+
+    Raises
+    ------
+    ParameterError
+        If `upper` is not positive and finite.
+    """
+    move, gain = _largest_gain(flow, impact, upper)
+    step = _CURVATURE_STEP * upper
+    is_at_zero = move <= step
+    ahead = float(loop_gain(flow, impact, step))
+    is_continuous = is_at_zero and (gain == np.inf or ahead < gain * (1.0 - 1e-9))
+    return Onset(
+        max_gain=gain,
+        move=move,
+        kind="continuous" if is_continuous else "jump",
+        critical_shock=critical_shock(flow, impact, upper),
+    )
+
+
+def safety_margin(flow: ForcedFlow, impact: Impact, upper: float) -> float:
+    """1 - largest loop gain over moves in [0, upper]; negative once the loop can run away."""
+    return 1.0 - _largest_gain(flow, impact, upper)[1]
+
+
+def critical_shock(flow: ForcedFlow, impact: Impact, upper: float) -> float:
+    """Smallest shock above which the resting point jumps; infinite if none up to `upper` does.
+
+    Zero if the gain at no move is 1 or more: then the smallest shock is enough.
+    """
+    if float(loop_gain(flow, impact, 0.0)) >= 1.0:
+        return 0.0
+    found = folds(flow, impact, upper)
+    return max(found[0].shock, 0.0) if found else float("inf")
+
+
+def _largest_gain(flow: ForcedFlow, impact: Impact, upper: float) -> tuple[float, float]:
+    """Where the gain is largest on [0, upper], and how large.
+
+    Intervals whose bound is below a gain already seen are dropped; the last one is searched by
+    golden section.
+    """
+    _require_upper(upper)
+    ends = [(float(loop_gain(flow, impact, y)), y) for y in (0.0, 0.5 * upper, upper)]
+    best, place = max(ends, key=lambda pair: (pair[0], -pair[1]))
+    if best == np.inf:
+        return place, best
+    heap = [(-_gain_bounds(flow, impact, 0.0, upper)[1], 0.0, upper)]
+    width = upper
+    while heap:
+        bound, low, high = heappop(heap)
+        if -bound <= best * (1.0 + _GAIN_TOLERANCE) or high - low <= 1e-9 * upper:
+            break
+        middle = 0.5 * (low + high)
+        here = float(loop_gain(flow, impact, middle))
+        if here > best:
+            best, place, width = here, middle, high - low
+        for a, b in ((low, middle), (middle, high)):
+            heappush(heap, (-_gain_bounds(flow, impact, a, b)[1], a, b))
+    low, high = max(place - width, 0.0), min(place + width, upper)
+    return _golden(flow, impact, (low, high), (place, best))
+
+
+def _golden(
+    flow: ForcedFlow, impact: Impact, ends: tuple[float, float], seen: tuple[float, float]
+) -> tuple[float, float]:
+    (low, high), (place, best) = ends, seen
+    share = 0.5 * (3.0 - np.sqrt(5.0))
+    for _ in range(80):
+        first, second = low + share * (high - low), high - share * (high - low)
+        gains = [float(loop_gain(flow, impact, y)) for y in (first, second)]
+        low, high = (low, second) if gains[0] >= gains[1] else (first, high)
+        for gain, move in zip(gains, (first, second), strict=True):
+            if gain > best:
+                place, best = move, gain
+    return float(place), best
+
+
+def _require_upper(upper: float) -> None:
+    if not (np.isfinite(upper) and upper > 0):
+        raise ParameterError(
+            f"upper is {upper!r}; expected a positive finite move. "
+            f"Pass the largest move of interest."
+        )
 
 
 def folds(flow: ForcedFlow, impact: Impact, upper: float) -> list[Fold]:

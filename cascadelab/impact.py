@@ -24,6 +24,7 @@ __all__ = [
     "PowerImpact",
     "RegularisedSquareRootImpact",
     "exponential_impact",
+    "power_book_impact",
 ]
 
 
@@ -71,6 +72,8 @@ class _MonotoneSlope:
 
 
 def _quantity(quantity_base: npt.ArrayLike) -> FloatArray:
+    if type(quantity_base) is float and quantity_base >= 0.0:
+        return np.float64(quantity_base)  # acts as a 0-d array
     quantity = np.asarray(quantity_base, dtype=np.float64)
     if not (quantity >= 0).all():
         raise ParameterError(
@@ -284,6 +287,53 @@ def exponential_impact(
         raise ParameterError(f"total_base is {total_base!r}; expected a positive number. Pass one.")
     slope = reference_price * sensitivity / total_base
     return BoundedImpact(reference_price=reference_price, slope_per_base=slope)
+
+
+def power_book_impact(*, density_coefficient: float, density_exponent: float) -> PowerImpact:
+    r"""Impact of a continuous book whose density is a power of the distance.
+
+    Parameters
+    ----------
+    density_coefficient : float
+        :math:`c` of the density :math:`q(x) = c\,x^a`, base units per coordinate unit to the
+        power :math:`a+1`, positive.
+    density_exponent : float
+        :math:`a \ge -1/2`: 0 is an even book (linear impact), 1 a V-shaped one (square root).
+
+    Returns
+    -------
+    PowerImpact
+        :math:`I(Q) = ((a+1)Q/c)^{1/(a+1)}`.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is out of its range.
+
+    References
+    ----------
+    Donier, Bonart, Mastromatteo, Bouchaud (2015), A Fully Consistent, Minimal Model for
+    Non-linear Market Impact (the V-shaped latent book).
+
+    Examples
+    --------
+    >>> even = power_book_impact(density_coefficient=20.0, density_exponent=0.0)
+    >>> float(even.move(10.0))
+    0.5
+    """
+    if not (np.isfinite(density_exponent) and density_exponent >= -0.5):
+        raise ParameterError(
+            f"density_exponent is {density_exponent!r}; expected a number of at least -0.5. "
+            f"Pass 0 for an even book or 1 for a V-shaped one."
+        )
+    if not (np.isfinite(density_coefficient) and density_coefficient > 0):
+        raise ParameterError(
+            f"density_coefficient is {density_coefficient!r}; expected a positive number. Pass one."
+        )
+    power = density_exponent + 1.0
+    return PowerImpact(
+        coefficient=float((power / density_coefficient) ** (1 / power)), exponent=1 / power
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

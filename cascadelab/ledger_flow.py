@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -15,6 +15,10 @@ from cascadelab.units import Coordinate, FloatArray, IntArray
 
 __all__ = ["LedgerFlow", "LiquidationRules", "ledger_flow"]
 
+#: Positions looked at in one piece, so that it stays in the cache between two looks.
+_CHUNK = 131072
+#: Thresholds per cell of the index of a sorted book, on average.
+_PER_CELL = 8
 #: Half-width of the window that `LedgerFlow.density` counts in, as a share of the price.
 DENSITY_WINDOW = 0.005
 
@@ -75,6 +79,11 @@ class LedgerFlow:
     coordinate : Coordinate
         What y measures.
 
+    Attributes
+    ----------
+    gross_base : float
+        Sum of all sizes, those that can never be closed included, base units.
+
     Raises
     ------
     ParameterError
@@ -89,6 +98,7 @@ class LedgerFlow:
     thresholds: FloatArray
     sizes_base: FloatArray
     coordinate: Coordinate
+    gross_base: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         thresholds = np.ascontiguousarray(self.thresholds, dtype=np.float64)
@@ -98,14 +108,9 @@ class LedgerFlow:
                 f"thresholds have shape {thresholds.shape} and sizes_base {sizes.shape}; expected "
                 f"two one-dimensional arrays of one length. Pass one threshold per position."
             )
-        if sizes.size and not (sizes.min() >= 0.0 and sizes.max() < np.inf):
-            row = int(np.argmin(np.isfinite(sizes) & (sizes >= 0.0)))
-            raise ParameterError(
-                f"sizes_base of row {row} is {sizes[row]}; expected a finite size of at least 0. "
-                f"Sizes carry no sign here: choose the side in the coordinate."
-            )
         object.__setattr__(self, "thresholds", thresholds)
         object.__setattr__(self, "sizes_base", sizes)
+        object.__setattr__(self, "gross_base", _checked_sum(sizes))
 
     @property
     def n_positions(self) -> int:
@@ -121,29 +126,52 @@ class LedgerFlow:
         return float(self.sizes_base[reachable].sum())
 
     @cached_property
-    def _order(self) -> IntArray:
-        order = np.argsort(self.thresholds, kind="stable")
-        n_reachable = int(np.count_nonzero(self.thresholds < np.inf))
-        return order[:n_reachable]
+    def _sorted(self) -> tuple[FloatArray, FloatArray]:
+        levels, sizes = self.thresholds, self.sizes_base
+        if not (levels[1:] >= levels[:-1]).all():
+            order = np.argsort(levels)
+            levels, sizes = levels[order], sizes[order]
+            del order
+        n_reachable = int(np.searchsorted(levels, np.inf, side="left"))  # NaN sorts last
+        cumulative = np.empty(n_reachable + 1)
+        cumulative[0] = 0.0
+        np.cumsum(sizes[:n_reachable], out=cumulative[1:])
+        return levels[:n_reachable], cumulative
 
-    @cached_property
+    @property
     def sorted_thresholds(self) -> FloatArray:
         """Finite thresholds in rising order, shape (n_reachable,), coordinate units."""
-        return self.thresholds[self._order]
+        return self._sorted[0]
 
-    @cached_property
+    @property
     def cumulative_base(self) -> FloatArray:
         """Quantity closed once the first k thresholds are reached, shape (n_reachable + 1,)."""
-        return np.concatenate([[0.0], np.cumsum(self.sizes_base[self._order])])
+        return self._sorted[1]
+
+    @cached_property
+    def grid(self) -> tuple[float, float, list[int]]:
+        """Even grid over the sorted thresholds: start, cells per unit, and an index.
+
+        A move in cell c has between ``index[c]`` and ``index[c + 3]`` thresholds at or below it,
+        one cell to each side being allowed for rounding. The last cell is open.
+        """
+        levels = self.sorted_thresholds
+        n_levels, n_cells = len(levels), max(len(levels) // _PER_CELL, 2)
+        low, high = (float(levels[0]), float(levels[-n_levels // 64])) if n_levels else (0.0, 0.0)
+        if not (np.isfinite(low) and high - low > 1e-9 * max(abs(low), abs(high), 1e-290)):
+            return 0.0, 0.0, [0, 0, 0, n_levels]
+        scale = n_cells / (high - low)
+        edges = low + np.arange(-1, n_cells) / scale
+        return low, scale, [*np.searchsorted(levels, edges, side="left").tolist(), n_levels]
 
     @property
     def is_prepared(self) -> bool:
         """Whether the book has been sorted."""
-        return "cumulative_base" in self.__dict__ and "sorted_thresholds" in self.__dict__
+        return "_sorted" in self.__dict__
 
     def prepare(self) -> LedgerFlow:
         """Sort now, once; returns the same book for chaining."""
-        _ = self.sorted_thresholds, self.cumulative_base
+        _ = self._sorted
         return self
 
     def n_closed(self, move: npt.ArrayLike) -> IntArray:
@@ -164,3 +192,31 @@ class LedgerFlow:
         scale = self.coordinate.reference_price if self.coordinate.scale == "price" else 1.0
         half = DENSITY_WINDOW * scale
         return np.asarray((self.quantity(y + half) - self.quantity(y - half)) / (2.0 * half))
+
+    def has_open_after(self, move: float) -> bool:
+        """Whether a position that can be reached, of some size, has a threshold above `move`."""
+        if self.is_prepared:
+            levels, cumulative = self._sorted
+            closed = int(levels.searchsorted(move, "right"))
+            return bool(cumulative[closed] < cumulative[-1])
+        for start in range(0, self.n_positions, _CHUNK):
+            levels = self.thresholds[start : start + _CHUNK]
+            is_open = (levels > move) & (levels < np.inf)
+            if (is_open & (self.sizes_base[start : start + _CHUNK] > 0)).any():
+                return True
+        return False
+
+
+def _checked_sum(sizes: FloatArray) -> float:
+    """Sum of sizes, each piece checked while it is in the cache."""
+    total = 0.0
+    for start in range(0, len(sizes), _CHUNK):
+        piece = sizes[start : start + _CHUNK]
+        if not (piece.min() >= 0.0 and piece.max() < np.inf):
+            row = start + int(np.argmin(np.isfinite(piece) & (piece >= 0.0)))
+            raise ParameterError(
+                f"sizes_base of row {row} is {sizes[row]}; expected a finite size of at least 0. "
+                f"Sizes carry no sign here: choose the side in the coordinate."
+            )
+        total += float(piece.sum())
+    return total

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cascadelab._rounds import least_root
+from cascadelab._many import moves_of_shocks, moves_of_slopes
+from cascadelab._rounds import rounds_of_curve
 from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
-from cascadelab.units import FloatArray, IntArray
+from cascadelab.units import FloatArray
 
-__all__ = ["phase_diagram", "solve_shocks"]
+__all__ = ["PhaseCube", "loop_curve", "phase_cube", "phase_diagram", "solve_shocks"]
 
 
 def solve_shocks(
@@ -35,25 +38,22 @@ def solve_shocks(
     polars.DataFrame
         One row per shock, in order: ``shock``, ``move``, ``quantity_base``, ``secant_gain``,
         ``amplification`` (infinite for a move without a shock, NaN where nothing moved),
-        ``is_exhausted``. The same fixed points as :func:`cascadelab.solve`.
+        ``is_exhausted`` (no position is left), ``is_book_exhausted`` (the order book had no price
+        for the rest: the move is where the book ends). The same fixed points as
+        :func:`cascadelab.solve`.
 
     Raises
     ------
     ParameterError
         If a shock is negative or not finite; names its position.
     """
-    start = np.atleast_1d(np.asarray(shocks, dtype=np.float64))
-    bad = ~(np.isfinite(start) & (start >= 0))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ParameterError(
-            f"shocks[{row}] is {start[row]}; expected a finite move of at least 0. Correct it."
-        )
+    start = _non_negative("shocks", shocks)
     if isinstance(flow, LedgerFlow):
-        moves, quantities = _book_moves(flow, impact, start)
+        moves, quantities = moves_of_shocks(flow.prepare(), impact, start)
     else:
-        moves = np.array([least_root(flow, impact, s, s)[0] for s in start.tolist()])
-        quantities = flow.quantity(moves)
+        paths = [rounds_of_curve(flow, impact, s, None) for s in start.tolist()]
+        moves = np.array([path.move for path in paths])
+        quantities = np.array([path.quantity_base for path in paths])
     positive, driven = moves > 0, start > 0
     ratio = np.divide(moves, start, out=np.full_like(moves, np.nan), where=driven)
     return pl.DataFrame(
@@ -66,25 +66,10 @@ def solve_shocks(
             ),
             "amplification": np.where(positive & ~driven, np.inf, ratio),
             "is_exhausted": quantities >= flow.total_base * (1 - 1e-14),
+            "is_book_exhausted": (quantities >= impact.capacity_base)
+            & (flow.quantity(moves) > impact.capacity_base),
         }
     )
-
-
-def _book_moves(
-    flow: LedgerFlow, impact: Impact, shocks: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """All shocks advance one round together until none sells more."""
-    flow.prepare()
-    moves, closed = shocks.copy(), np.zeros(len(shocks), dtype=np.int64)
-    active: IntArray = np.arange(len(shocks))
-    while active.size:
-        due = flow.n_closed(moves[active])
-        is_new = flow.cumulative_base[due] > flow.cumulative_base[closed[active]]
-        closed[active] = due
-        active = active[is_new]
-        sold = np.minimum(flow.cumulative_base[closed[active]], impact.capacity_base)
-        moves[active] = shocks[active] + impact.move(sold)
-    return moves, np.asarray(np.minimum(flow.cumulative_base[closed], impact.capacity_base))
 
 
 def phase_diagram(
@@ -105,6 +90,9 @@ def phase_diagram(
     polars.DataFrame
         The columns of :func:`solve_shocks` and ``slope_per_base``, one row per pair.
     """
+    if isinstance(flow, LedgerFlow):
+        cube = phase_cube([flow], slopes_per_base, shocks)
+        return cube.to_frame().select(pl.exclude("book", "slope_per_base"), "slope_per_base")
     parts = [
         solve_shocks(flow, LinearImpact(slope_per_base=slope), shocks).with_columns(
             pl.lit(slope).alias("slope_per_base")
@@ -112,6 +100,128 @@ def phase_diagram(
         for slope in slopes_per_base
     ]
     return pl.concat(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseCube:
+    """Cascades over book x linear slope x shock.
+
+    Parameters
+    ----------
+    slopes_per_base : ndarray of shape (n_slopes,)
+        Impact slopes, coordinate units per base unit.
+    shocks : ndarray of shape (n_shocks,)
+        Exogenous moves, coordinate units.
+    moves : ndarray of shape (n_books, n_slopes, n_shocks)
+        Least fixed points y*, coordinate units.
+    quantities_base : ndarray of shape (n_books, n_slopes, n_shocks)
+        Quantities sold, base units.
+    totals_base : ndarray of shape (n_books,)
+        Quantity of each book that can be closed, base units.
+    """
+
+    slopes_per_base: FloatArray
+    shocks: FloatArray
+    moves: FloatArray
+    quantities_base: FloatArray
+    totals_base: FloatArray
+
+    @property
+    def secant_gain(self) -> FloatArray:
+        """Endogenous share of the move, shape of `moves`; NaN where nothing moved."""
+        endogenous = self.moves - self.shocks
+        out = np.full_like(self.moves, np.nan)
+        return np.divide(endogenous, self.moves, out=out, where=self.moves > 0)
+
+    @property
+    def is_exhausted(self) -> npt.NDArray[np.bool_]:
+        """Whether every position of the book was closed, shape of `moves`."""
+        return np.asarray(self.quantities_base >= self.totals_base[:, None, None] * (1 - 1e-14))
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per scenario: ``book``, ``slope_per_base`` and what `solve_shocks` returns."""
+        n_books, n_slopes, n_shocks = self.moves.shape
+        moves, shocks = self.moves.ravel(), np.tile(self.shocks, n_books * n_slopes)
+        ratio = np.divide(moves, shocks, out=np.full_like(moves, np.nan), where=shocks > 0)
+        slopes = np.tile(np.repeat(self.slopes_per_base, n_shocks), n_books)
+        return pl.DataFrame(
+            {
+                "book": np.repeat(np.arange(n_books), n_slopes * n_shocks),
+                "slope_per_base": slopes,
+                "shock": shocks,
+                "move": moves,
+                "quantity_base": self.quantities_base.ravel(),
+                "secant_gain": self.secant_gain.ravel(),
+                "amplification": np.where((moves > 0) & (shocks == 0), np.inf, ratio),
+                "is_exhausted": self.is_exhausted.ravel(),
+                "is_book_exhausted": np.zeros(len(moves), dtype=bool),
+            }
+        )
+
+
+def phase_cube(
+    books: Sequence[LedgerFlow],
+    slopes_per_base: npt.ArrayLike,
+    shocks: npt.ArrayLike,
+    *,
+    n_threads: int = 1,
+) -> PhaseCube:
+    """Cascades of several books over linear slopes and shocks, such as leverage x depth x shock.
+
+    Parameters
+    ----------
+    books : sequence of LedgerFlow
+        One per leverage, say. Each is sorted once.
+    slopes_per_base : array_like of shape (n_slopes,)
+        Impact slopes, coordinate units per base unit, at least 0.
+    shocks : array_like of shape (n_shocks,)
+        Exogenous moves, coordinate units, at least 0.
+    n_threads : int
+        Threads over the books; NumPy leaves them run side by side. The answer does not depend
+        on it.
+
+    Returns
+    -------
+    PhaseCube
+        Every number as :func:`cascadelab.solve` gives it.
+
+    Raises
+    ------
+    ParameterError
+        If a slope or a shock is negative or not finite; names its position.
+    """
+    slopes, start = (
+        _non_negative("slopes_per_base", slopes_per_base),
+        _non_negative("shocks", shocks),
+    )
+
+    def solved(book: LedgerFlow) -> tuple[FloatArray, FloatArray]:
+        return moves_of_slopes(book.prepare(), slopes, start)
+
+    if n_threads > 1:
+        with ThreadPoolExecutor(n_threads) as pool:
+            parts = list(pool.map(solved, books))
+    else:
+        parts = [solved(book) for book in books]
+    empty = np.empty((0, len(slopes), len(start)))
+    return PhaseCube(
+        slopes_per_base=slopes,
+        shocks=start,
+        moves=np.stack([moves for moves, _ in parts]) if parts else empty,
+        quantities_base=np.stack([sold for _, sold in parts]) if parts else empty,
+        totals_base=np.array([book.total_base for book in books], dtype=np.float64),
+    )
+
+
+def _non_negative(name: str, values: npt.ArrayLike) -> FloatArray:
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ParameterError(
+            f"{name}[{row}] is {array[row]}; expected a finite number of at least 0. Correct it."
+        )
+    return array
 
 
 def loop_curve(

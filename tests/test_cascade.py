@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cascadelab as cl
-from cascadelab import _rounds
+from cascadelab import _many, _quantity
 from cascadelab.calibrate import impact_from_depth, scale_to_move
 from cascadelab.criticality import fixed_points, jumps, move_image
 from cascadelab.errors import ParameterError
 from cascadelab.margin import FlatRules
-from cascadelab.sweep import phase_diagram, solve_shocks
+from cascadelab.sweep import phase_cube, phase_diagram, solve_shocks
 
 PRICE = cl.Coordinate(reference_price=100.0)
 LOTS = st.lists(
@@ -53,9 +53,9 @@ def test_buckets_comparison_and_sorting_agree_exactly(lots, shock, slope):
     impact, start = cl.LinearImpact(slope_per_base=slope), shock / 8.0
     flow = book(lots)
     answers = [
-        _rounds._compared_quantity(flow),
-        _rounds._bucketed_quantity(flow, impact, start),
-        _rounds._sorted_quantity(flow.prepare()),
+        _quantity.Compared(flow),
+        _quantity.bucketed(flow, impact, start),
+        _quantity.ordered(flow.prepare()),
     ]
     top = start + float(impact.move(flow.total_base))
     for move in np.linspace(start, top, 17):
@@ -255,6 +255,29 @@ def test_many_shocks_at_once_equal_one_at_a_time(lots, slope):
     assert frame["move"].to_list() == [c.move for c in singles]
     assert frame["quantity_base"].to_list() == [c.quantity_base for c in singles]
     assert frame["is_exhausted"].to_list() == [c.status == "exhausted" for c in singles]
+
+
+@given(LOTS, st.integers(1, 40))
+def test_every_scenario_of_a_cube_is_what_solve_says(lots, n_shocks):
+    slopes, shocks = np.array([0.0, 1 / 64, 1 / 16]), np.arange(n_shocks) / 2.0
+    books = [book(lots), book([(2 * t, q) for t, q in lots])]
+    cube = phase_cube(books, slopes, shocks, n_threads=2)
+    for b, flow in enumerate(books):
+        for i, slope in enumerate(slopes.tolist()):
+            singles = [cl.solve(flow, cl.LinearImpact(slope_per_base=slope), s) for s in shocks]
+            assert cube.moves[b, i].tolist() == [c.move for c in singles]
+            assert cube.is_exhausted[b, i].tolist() == [c.status == "exhausted" for c in singles]
+
+
+@given(LOTS, st.integers(1, 30))
+def test_rounds_from_a_safe_start_equal_plain_rounds(lots, thinning):
+    flow, shocks = book(lots).prepare(), np.arange(41) / 2.0
+    impact = cl.LinearImpact(slope_per_base=1 / 16)
+    plain = _many.exact_rounds(
+        flow, lambda sold, _: impact.move(sold), np.inf, shocks, np.zeros(41, dtype=np.int64)
+    )
+    fast = _many.moves_of_shocks(flow, impact, shocks)
+    assert [a.tolist() for a in plain] == [a.tolist() for a in fast]
 
 
 def test_phase_diagram_has_one_row_per_pair_and_rises_with_both_axes():

@@ -1,0 +1,168 @@
+"""Margins, critical shocks, kinds of onset, order books and the further flows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cascadelab as cl
+from cascadelab.criticality import critical_shock, loop_gain, onset, safety_margin
+from cascadelab.errors import BookExhausted, ParameterError
+from cascadelab.flow import EmpiricalFlow, LognormalFlow, MixtureFlow
+from cascadelab.impact import power_book_impact
+from cascadelab.order_book import OrderBookImpact
+from cascadelab.sweep import solve_shocks
+
+PRICE = cl.Coordinate(reference_price=100.0)
+
+
+def linear(slope: float) -> cl.LinearImpact:
+    return cl.LinearImpact(slope_per_base=slope)
+
+
+def test_safety_margin_of_a_logistic_curve_is_one_less_its_peak_gain():
+    flow = cl.LogisticFlow(total_base=1000, midpoint=10, width=1)
+    # Peak density N/(4w) = 250.
+    np.testing.assert_allclose(safety_margin(flow, linear(0.003), 30.0), 0.25, rtol=1e-9)
+    found = onset(flow, linear(0.01), 30.0)
+    np.testing.assert_allclose([found.max_gain, found.move], [2.5, 10.0], rtol=1e-6)
+    np.testing.assert_allclose(found.critical_shock, 6.809546277, atol=1e-8)
+    assert found.kind == "jump"
+
+
+def test_largest_gain_of_a_mixture_is_found_on_its_higher_hump():
+    parts = (
+        cl.GaussianFlow(total_base=100, mean=5, standard_deviation=1),
+        cl.GaussianFlow(total_base=100, mean=15, standard_deviation=0.5),
+    )
+    flow = MixtureFlow(parts)
+    found = onset(flow, linear(0.01), 30.0)
+    np.testing.assert_allclose(found.max_gain, 100 / (0.5 * np.sqrt(2 * np.pi)) * 0.01, rtol=1e-9)
+    np.testing.assert_allclose(found.move, 15.0, rtol=1e-5)
+
+
+def test_onset_is_continuous_under_a_regularised_root_and_a_jump_under_a_pure_band():
+    band = cl.UniformFlow(density_base=4, width=1e3)
+    root = cl.RegularisedSquareRootImpact(coefficient=0.5, crossover_base=4.0)
+    found = onset(band, root, 50.0)
+    np.testing.assert_allclose([found.max_gain, found.move], [0.5, 0.0], atol=1e-12)
+    assert found.kind == "continuous"
+    assert found.critical_shock == np.inf
+    assert onset(band, linear(0.1), 50.0).kind == "jump"
+    steep = cl.RegularisedSquareRootImpact(coefficient=0.5, crossover_base=0.1)
+    assert onset(band, steep, 50.0).critical_shock == 0.0
+
+
+def test_just_below_the_critical_shock_it_rests_and_just_above_it_jumps():
+    flow = LognormalFlow(total_base=1000, median=8.0, log_standard_deviation=0.2)
+    edge = critical_shock(flow, linear(0.01), 40.0)
+    below, above = (cl.solve(flow, linear(0.01), edge + d).move for d in (-1e-6, 1e-6))
+    assert above - below > 3.0
+
+
+def test_lognormal_is_the_normal_law_of_the_logarithm():
+    flow = LognormalFlow(total_base=10.0, median=2.0, log_standard_deviation=0.5)
+    np.testing.assert_allclose(flow.quantity(2.0), 5.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        flow.quantity(2.0 * np.exp(0.5)), 10 * 0.8413447460685429, rtol=1e-12
+    )
+    assert flow.quantity([-1.0, 0.0]).tolist() == [0.0, 0.0]
+    y = np.array([0.3, 1.0, 2.5, 9.0])
+    difference = (flow.quantity(y + 1e-6) - flow.quantity(y - 1e-6)) / 2e-6
+    np.testing.assert_allclose(flow.density(y), difference, rtol=1e-6)
+    for low, high in [(0.0, 1.0), (0.5, 5.0), (3.0, 20.0)]:
+        inside = flow.density(np.linspace(low, high, 400))
+        smallest, largest = flow.density_bounds(low, high)
+        assert smallest <= inside.min()
+        assert inside.max() <= largest * (1 + 1e-12)
+
+
+def test_a_curve_through_measured_points_is_solved_like_the_band_it_draws():
+    band = cl.UniformFlow(density_base=12, width=10, start=4)
+    points = EmpiricalFlow(
+        moves=np.array([4.0, 6.0, 14.0]), quantities_base=np.array([0, 24, 120.0])
+    )
+    for shock in (1.0, 5.0, 6.0, 30.0):
+        np.testing.assert_allclose(
+            cl.solve(points, linear(0.05), shock).move, cl.solve(band, linear(0.05), shock).move
+        )
+    with pytest.raises(ParameterError, match="Point 1 is"):
+        EmpiricalFlow(moves=np.array([1.0, 2.0, 2.0]), quantities_base=np.array([0.0, 1.0, 2.0]))
+
+
+def test_parts_of_a_mixture_must_measure_the_move_alike():
+    part = cl.UniformFlow(density_base=1, width=1)
+    other = cl.UniformFlow(density_base=1, width=1, coordinate=PRICE)
+    with pytest.raises(ParameterError, match="expected one"):
+        MixtureFlow((part, other))
+
+
+def book() -> OrderBookImpact:
+    return OrderBookImpact(np.array([100.0, 99.0, 97.0]), np.array([1.0, 2.0, 2.0]), PRICE)
+
+
+def test_a_walked_book_reports_marginal_and_average_price_exactly():
+    # 1 @ 100, 2 @ 99, 2 @ 97: selling 4 fetches 100 + 198 + 97 = 395.
+    quantities = [0.0, 0.5, 1.0, 1.0000001, 3.0, 4.0, 5.0]
+    assert book().marginal_price(quantities).tolist() == [100, 100, 100, 99, 99, 97, 97]
+    assert book().move(quantities).tolist() == [0, 0, 0, 1, 1, 3, 3]
+    np.testing.assert_allclose(book().proceeds(4.0), 395.0, rtol=1e-15)
+    np.testing.assert_allclose(book().average_price([0.0, 4.0]), [100.0, 98.75], rtol=1e-15)
+    assert book().inverse([0.5, 1.0, 3.0, 3.1]).tolist() == [1.0, 3.0, 5.0, np.inf]
+
+
+def test_beyond_the_last_level_there_is_no_price():
+    with pytest.raises(BookExhausted, match=r"5\.5 base units were sold into a book that holds 5"):
+        book().move(5.5)
+
+
+def test_a_cascade_that_eats_the_whole_book_says_so():
+    thresholds = np.array([0.0, 1.0, 3.0])
+    small = cl.solve(cl.LedgerFlow(thresholds, np.array([3.0, 1.0, 0.5]), PRICE), book(), 0.0)
+    assert (small.move, small.status, small.n_rounds) == (3.0, "exhausted", 3)
+    flow = cl.LedgerFlow(thresholds, np.array([3.0, 1.0, 2.0]), PRICE)
+    for ready in (flow, cl.LedgerFlow(thresholds, flow.sizes_base, PRICE).prepare()):
+        large = cl.solve(ready, book(), 0.0)
+        assert (large.move, large.quantity_base, large.status) == (3.0, 5.0, "book_exhausted")
+    frame = solve_shocks(flow, book(), [0.0, 0.0])
+    assert frame["is_book_exhausted"].to_list() == [True, True]
+    assert frame["move"].to_list() == [3.0, 3.0]
+    curve = cl.UniformFlow(density_base=2.0, width=10.0)
+    assert cl.solve(curve, book(), 3.0).status == "book_exhausted"
+
+
+def test_asks_are_walked_upwards_by_forced_purchases():
+    coordinate = cl.Coordinate(reference_price=100.0, side="short")
+    asks = OrderBookImpact(np.array([100.0, 101.0]), np.array([1.0, 1.0]), coordinate)
+    assert asks.move([1.0, 2.0]).tolist() == [0.0, 1.0]
+    assert float(asks.average_price(2.0)) == 100.5
+    with pytest.raises(ParameterError, match="Level 1 has the price 99"):
+        OrderBookImpact(np.array([100.0, 99.0]), np.array([1.0, 1.0]), coordinate)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.floats(0.0, 1.0))
+def test_a_walked_book_conserves_money(sizes, share):
+    prices = 100.0 - np.arange(len(sizes))
+    walked = OrderBookImpact(prices, np.array(sizes, dtype=float), PRICE)
+    quantity = share * walked.capacity_base
+    left, money = quantity, 0.0
+    for price, size in zip(prices, sizes, strict=True):
+        money += min(left, size) * price
+        left -= min(left, size)
+    np.testing.assert_allclose(walked.proceeds(quantity), money, rtol=1e-12, atol=1e-12)
+
+
+def test_a_continuous_book_with_a_power_density_gives_back_its_quantity():
+    # Sold down to x, a book of density c x^a has given c x^(a+1)/(a+1).
+    for exponent in (0.0, 1.0, 2.5):
+        impact = power_book_impact(density_coefficient=3.0, density_exponent=exponent)
+        moved = impact.move(np.array([0.5, 7.0]))
+        np.testing.assert_allclose(3.0 * moved ** (exponent + 1) / (exponent + 1), [0.5, 7.0])
+
+
+def test_gain_of_an_even_book_is_density_over_depth():
+    impact = power_book_impact(density_coefficient=20.0, density_exponent=0.0)
+    flow = cl.UniformFlow(density_base=8, width=40)
+    np.testing.assert_allclose(loop_gain(flow, impact, 3.0), 8 / 20)
