@@ -98,7 +98,9 @@ def bucketed(flow: LedgerFlow, impact: Impact, shock: float) -> Quantity:
     """
     n_buckets = _n_buckets(flow.n_positions)
     most = float(impact.move(min(flow.gross_base, impact.capacity_base)))
-    scale = (n_buckets - 2) / most if most > 1e-290 else 0.0
+    if not 1e-290 < most < 1e290:
+        return Compared(flow)  # nothing moves, or more than numbers hold: no range to divide
+    scale = (n_buckets - 2) / most
     offset = 1.0 - shock * scale
     keys, content = _fill(flow, scale, offset, n_buckets)
     below = np.concatenate([[0.0], np.cumsum(content)])

@@ -29,6 +29,8 @@ SMALL_BOOK = 60_000
 LISTED_ROUNDS = 1000
 #: Steps of the interval Newton method after which something must be wrong.
 MAX_STEPS = 1_000_000
+#: A move beyond which a cascade is taken to have no end.
+LARGEST_MOVE = 1e250
 #: Rounds of a curve end when one adds less than this share of the move.
 ROUND_TOLERANCE = 1e-13
 
@@ -245,6 +247,8 @@ def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: 
         if total > impact.capacity_base:
             return _exhausted_path(moves, sold, impact, shock)
         following = shock + float(impact.move(total))
+        if not following < LARGEST_MOVE:
+            break
         is_settled = following - moves[-1] <= ROUND_TOLERANCE * following
         if following > moves[-1] or total > sold[-1]:
             moves.append(max(following, moves[-1]))
@@ -272,20 +276,26 @@ def least_root(flow: ForcedFlow, impact: Impact, shock: float, start: float) -> 
     ``y + (F(y) - y)/(1 - g)`` or, if g >= 1, to the end of the interval: in neither case can a
     fixed point have been passed, because F(y) - y stays positive up to there.
     """
-    move, width = start, 0.0
+    move, width, floor = start, 0.0, 0.0
     for _ in range(MAX_STEPS):
         quantity = float(flow.quantity(move))
         image = shock + float(impact.move(quantity))
-        residual = image - move
-        if residual <= 4.0 * np.finfo(float).eps * max(image, shock):
-            return move, residual
+        if not image < LARGEST_MOVE:
+            raise _endless(move)
+        # `floor` is what F(y) - y must be at least, where rounding hides it.
+        residual = max(image - move, floor)
+        if floor == 0.0 and residual <= 4.0 * np.finfo(float).eps * max(image, shock):
+            return move, image - move
         gain = _finite(float(impact.slope(quantity)) * float(flow.density(move)))
         ahead = 2.0 * residual / (1.0 - gain) if gain < 0.999 else 2.0 * residual
         width = max(ahead, width)
-        following, width = _step(flow, impact, move, residual, width)
-        if following <= move:
-            return move, residual
-        move = following
+        following, bound, further = _step(flow, impact, move, residual, width)
+        if following > move:
+            move, floor, width = following, bound, further
+        elif width > 4.0 * np.finfo(float).eps * move:
+            width *= 0.5  # the step is lost in rounding; a shorter interval may have a better bound
+        else:
+            return move, image - move
     raise ConvergenceError(
         f"No fixed point was reached in {MAX_STEPS:,} steps; the last move is {move!r}. "
         f"Check density_bounds and slope_bounds of the flow and the impact.",
@@ -294,18 +304,32 @@ def least_root(flow: ForcedFlow, impact: Impact, shock: float, start: float) -> 
     )
 
 
-def _step(
-    flow: ForcedFlow, impact: Impact, move: float, residual: float, width: float
-) -> tuple[float, float]:
-    """One certified step within `width`, and the width to look ahead next."""
-    end = move + width
+def _endless(move: float) -> ConvergenceError:
+    return ConvergenceError(
+        f"The cascade has no end: at a move of {move:.3g} it still sells more than it takes to go "
+        f"on. Use a finite band of thresholds, finite sizes, or an impact that is bounded.",
+        move,
+        0,
+    )
+
+
+def _least_gain(flow: ForcedFlow, impact: Impact, move: float, end: float) -> float:
+    """Lower bound of F' between two moves."""
     low_density, _ = flow.density_bounds(move, end)
     low_slope, _ = impact.slope_bounds(float(flow.quantity(move)), float(flow.quantity(end)))
-    gain = _finite(low_slope * low_density) if low_density > 0 else 0.0
+    return _finite(low_slope * low_density) if low_density > 0 else 0.0
+
+
+def _step(
+    flow: ForcedFlow, impact: Impact, move: float, residual: float, width: float
+) -> tuple[float, float, float]:
+    """One certified step within `width`: where to, what F(y) - y is at least, the next width."""
+    end = move + width
+    gain = _least_gain(flow, impact, move, end)
     if gain >= 1.0:
-        return end, 2.0 * width
+        return end, residual, 2.0 * width
     following = move + residual / (1.0 - gain)
-    return (end, 2.0 * width) if following >= end else (following, 0.0)
+    return (end, 0.0, 2.0 * width) if following >= end else (following, 0.0, 0.0)
 
 
 def _finite(value: float) -> float:

@@ -115,7 +115,8 @@ def scale_to_move(book: LedgerFlow, impact: Impact, shock: float, move: float) -
     Raises
     ------
     ParameterError
-        If `move` is not above `shock`, or no position has a threshold within it.
+        If `move` is not above `shock`, no position has a threshold within either, or the impact
+        cannot reach `move`.
 
     Notes
     -----
@@ -143,6 +144,11 @@ def scale_to_move(book: LedgerFlow, impact: Impact, shock: float, move: float) -
     loop = _scaled(book, impact, shock, move, scale)
     if loop.cascade.move >= move * (1 - 1e-12):
         return loop
+    if float(book.quantity(shock)) <= 0:
+        raise ParameterError(
+            f"No position has a threshold within the shock of {shock!r}, so none is closed however "
+            f"large the book is; expected at least one. Use a larger shock or higher leverage."
+        )
     low, high = scale, 2.0 * scale
     while _scaled(book, impact, shock, move, high).cascade.move < move:
         low, high = high, 2.0 * high

@@ -11,7 +11,7 @@ import polars as pl
 
 from cascadelab._rounds import Path, rounds_of_book, rounds_of_curve
 from cascadelab.display import Displayed, Summary
-from cascadelab.errors import ParameterError
+from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
@@ -49,9 +49,11 @@ def solve(
     Raises
     ------
     ParameterError
-        If `shock` is negative or not finite, or `max_rounds` is below 1.
+        If `shock` is negative or not finite, `max_rounds` is below 1, or flow and impact measure
+        moves in different scales.
     ConvergenceError
-        If a curve without usable density bounds does not settle; carries the last iterate.
+        If a curve has no fixed point (the gain stays at 1 or more without end), if one without
+        usable density bounds does not settle, or if numbers overflow; carries the last iterate.
 
     Notes
     -----
@@ -70,15 +72,17 @@ def solve(
     >>> round(cascade.move, 9), round(cascade.amplification, 9), cascade.status
     (10.0, 1.666666667, 'subcritical')
     """
-    if not (np.isfinite(shock) and shock >= 0):
-        raise ParameterError(
-            f"shock is {shock!r}; expected a finite move of at least 0. For a rise that closes "
-            f"shorts choose side='short' in the coordinate."
-        )
-    if max_rounds is not None and max_rounds < 1:
-        raise ParameterError(f"max_rounds is {max_rounds!r}; expected at least 1, or None.")
+    _check(flow, impact, shock, max_rounds)
     find = rounds_of_book if isinstance(flow, LedgerFlow) else rounds_of_curve
-    path = find(flow, impact, float(shock), max_rounds)  # type: ignore[arg-type]
+    with np.errstate(over="ignore"):
+        path = find(flow, impact, float(shock), max_rounds)  # type: ignore[arg-type]
+    if not np.isfinite(path.move):
+        raise ConvergenceError(
+            f"The move after {path.n_rounds} rounds is {path.move}: sizes or slopes are larger "
+            f"than numbers hold. Measure quantities in larger units.",
+            float(path.moves[np.isfinite(path.moves)][-1]),
+            path.n_rounds,
+        )
     return Cascade(
         shock=float(shock),
         move=path.move,
@@ -88,6 +92,28 @@ def solve(
         flow=flow,
         impact=impact,
     )
+
+
+def _check(
+    flow: LedgerFlow | ForcedFlow, impact: Impact, shock: float, max_rounds: int | None
+) -> None:
+    is_number = isinstance(shock, int | float | np.integer | np.floating)
+    if isinstance(shock, bool) or not is_number or not (np.isfinite(shock) and shock >= 0):
+        raise ParameterError(
+            f"shock is {shock!r}; expected a finite move of at least 0. For a rise that closes "
+            f"shorts choose side='short' in the coordinate."
+        )
+    is_count = isinstance(max_rounds, int | np.integer) and not isinstance(max_rounds, bool)
+    if max_rounds is not None and not (is_count and max_rounds >= 1):
+        raise ParameterError(
+            f"max_rounds is {max_rounds!r}; expected an integer of at least 1, or None. Pass one."
+        )
+    own = getattr(impact, "scale", None)
+    if own is not None and flow.coordinate is not None and own != flow.coordinate.scale:
+        raise ParameterError(
+            f"The impact measures moves in {own!r} and the flow in {flow.coordinate.scale!r}; "
+            f"expected one scale. Choose the coordinate and the impact alike."
+        )
 
 
 def _status(path: Path, flow: LedgerFlow | ForcedFlow) -> Status:
@@ -246,9 +272,9 @@ class Cascade(Displayed):
 
         return cobweb(self)
 
-    def to_dict(self) -> dict[str, float | int | str]:
-        """Plain values, without the path."""
-        return {
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """Plain values, without the path; None where a ratio has no meaning (nothing moved)."""
+        values: dict[str, float | int | str] = {
             "shock": self.shock,
             "move": self.move,
             "quantity_base": self.quantity_base,
@@ -259,6 +285,7 @@ class Cascade(Displayed):
             "residual": self.residual,
             "status": self.status,
         }
+        return {name: None if value != value else value for name, value in values.items()}
 
     def summary(self) -> Summary:
         """Return the cascade as a printable table."""
@@ -277,4 +304,9 @@ class Cascade(Displayed):
         if self.flow.coordinate is not None:
             rows.insert(2, ("price after (quote per base)", self.price))
         notes = [] if self.path.is_complete else [self.path.note]
+        if self.flow.coordinate is not None and self.price <= 0:
+            notes.append(
+                "The price is not above zero: this impact has no floor. Use the log coordinate or "
+                "a bounded impact."
+            )
         return Summary(title="Liquidation cascade", rows=rows, notes=notes)

@@ -7,7 +7,7 @@ arrays; shapes are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -236,6 +236,7 @@ class BoundedImpact(_MonotoneSlope):
     reference_price: float
     slope_per_base: float
     floor_price: float = 0.0
+    scale: Scale = field(default="price", init=False)
 
     def __post_init__(self) -> None:
         require_positive(self, "reference_price", "slope_per_base")
@@ -378,6 +379,8 @@ class ConstantProductImpact(_MonotoneSlope):
 
     def after_shock(self, price: float) -> ConstantProductImpact:
         r"""Return the pool after arbitrage to `price`, with reserves :math:`X\sqrt{p/p'}`."""
+        if not (np.isfinite(price) and price > 0):
+            raise ParameterError(f"price is {price!r}; expected a positive price. Pass one.")
         reserve = self.reserve_base * np.sqrt(self.pool_price / price)
         return ConstantProductImpact(
             reserve_base=float(reserve),

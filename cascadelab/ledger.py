@@ -19,6 +19,24 @@ def _no_collateral() -> pl.DataFrame:
     return pl.DataFrame(schema={column.name: column.dtype for column in COLLATERAL.columns})
 
 
+def _require_frames(**tables: object) -> None:
+    for name, table in tables.items():
+        if not isinstance(table, pl.DataFrame):
+            raise SchemaError(
+                f"{name}: found {type(table).__name__}; expected polars.DataFrame. "
+                f"Pass pl.DataFrame(...), or collect a lazy frame first."
+            )
+
+
+def _require_margin(positions: pl.DataFrame) -> None:
+    """Isolated positions must say their margin: a missing column is not a margin of zero."""
+    if "margin_quote" in positions.columns:
+        return
+    is_cross = "mode" in positions.columns and (positions["mode"] == "cross").all()
+    if positions.height and not is_cross:
+        raise SchemaError.missing_column("positions", "margin_quote", positions.columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Ledger:
     """Checked table of positions, one row each, and of collateral per account and asset.
@@ -58,6 +76,8 @@ class Ledger:
     collateral: pl.DataFrame = field(default_factory=_no_collateral)
 
     def __post_init__(self) -> None:
+        _require_frames(positions=self.positions, collateral=self.collateral)
+        _require_margin(self.positions)
         object.__setattr__(self, "positions", check(self.positions, POSITIONS))
         object.__setattr__(self, "collateral", check(self.collateral, COLLATERAL))
 

@@ -72,8 +72,8 @@ class LedgerFlow:
     Parameters
     ----------
     thresholds : ndarray of shape (n_positions,)
-        Moves at which each position is closed, coordinate units; NaN or infinite: never. Zero or
-        below: due before any shock.
+        Moves at which each position is closed, coordinate units; NaN or plus infinity: never.
+        Zero or below: due before any shock.
     sizes_base : ndarray of shape (n_positions,)
         Quantities, base units, not negative.
     coordinate : Coordinate

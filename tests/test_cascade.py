@@ -12,7 +12,7 @@ import cascadelab as cl
 from cascadelab import _many, _quantity
 from cascadelab.calibrate import impact_from_depth, scale_to_move
 from cascadelab.criticality import fixed_points, jumps, move_image
-from cascadelab.errors import ParameterError
+from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.margin import FlatRules
 from cascadelab.sweep import phase_cube, phase_diagram, solve_shocks
 
@@ -364,3 +364,65 @@ def test_a_target_that_is_jumped_over_is_reported_as_not_met():
 def test_depth_within_a_band_moves_the_price_to_its_edge():
     impact = impact_from_depth(depth_quote=100e6, band_fraction=0.01, price=100e3)
     np.testing.assert_allclose(impact.move(1_000.0), -np.log(0.99), rtol=1e-12)
+
+
+@pytest.mark.parametrize("density", [20.0, 30.0])
+def test_a_loop_without_end_raises_and_says_so(density):
+    endless = cl.UniformFlow(density_base=density, width=np.inf)
+    with pytest.raises(ConvergenceError, match="The cascade has no end"):
+        cl.solve(endless, cl.LinearImpact(slope_per_base=0.05), 6.0)
+    with pytest.raises(ConvergenceError, match="no end"):
+        cl.solve(endless, cl.PowerImpact(coefficient=1.0, volume_base=10, exponent=2), 6.0)
+
+
+def test_a_gain_of_one_over_a_vast_band_is_followed_to_the_end_of_the_band():
+    flow = cl.UniformFlow(density_base=20.0, width=1e17)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.05), 6.0)
+    np.testing.assert_allclose(cascade.move, 1e17, rtol=1e-12)
+    assert cascade.status == "exhausted"
+
+
+@pytest.mark.parametrize("n_positions", [10, 70_000])
+def test_numbers_that_overflow_raise(n_positions):
+    flow = cl.LedgerFlow(np.linspace(0, 5, n_positions), np.full(n_positions, 1e300), PRICE)
+    with pytest.raises(ConvergenceError, match="larger than numbers hold"):
+        cl.solve(flow, cl.LinearImpact(slope_per_base=1e300), 1.0)
+
+
+def test_a_large_book_with_unreachable_positions_and_no_impact_is_solved():
+    thresholds = np.linspace(0, 10, 70_000)
+    thresholds[::7] = np.inf
+    thresholds[::11] = np.nan
+    flow = cl.LedgerFlow(thresholds, np.ones(70_000), PRICE)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.0), 5.0)
+    assert cascade.quantity_base == np.count_nonzero(thresholds <= 5.0)
+
+
+def test_flow_and_impact_must_measure_moves_alike():
+    log = cl.Coordinate(reference_price=100.0, scale="log")
+    flow = cl.UniformFlow(density_base=1.0, width=1.0, coordinate=log)
+    pool = cl.ConstantProductImpact(reserve_base=10.0, pool_price=100.0)
+    with pytest.raises(ParameterError, match="impact measures moves in 'price'"):
+        cl.solve(flow, pool, 0.1)
+    with pytest.raises(ParameterError, match="impact measures moves in 'price'"):
+        cl.solve(flow, cl.BoundedImpact(reference_price=100.0, slope_per_base=1.0), 0.1)
+
+
+@pytest.mark.parametrize("rounds", [0, 1.5, True, "3"])
+def test_a_limit_that_is_no_count_is_refused(rounds):
+    with pytest.raises(ParameterError, match="max_rounds is"):
+        cl.solve(book([(0, 5)]), cl.LinearImpact(slope_per_base=1.0), 1.0, max_rounds=rounds)
+
+
+def test_no_book_however_large_reaches_a_move_from_a_shock_below_all_thresholds():
+    flow = cl.LedgerFlow(np.array([0.09, 0.10]), np.ones(2), PRICE)
+    with pytest.raises(ParameterError, match="No position has a threshold within the shock"):
+        scale_to_move(flow, cl.LinearImpact(slope_per_base=0.01), shock=0.02, move=0.10)
+
+
+def test_plain_values_hold_no_nan_and_a_price_below_zero_is_remarked():
+    still = cl.solve(book([(80, 1)]), cl.LinearImpact(slope_per_base=1.0), 0.0)
+    assert still.to_dict()["secant_gain"] is None
+    fallen = cl.solve(book([(8, 500)]), cl.LinearImpact(slope_per_base=1.0), 1.0)
+    assert fallen.price == -401.0
+    assert "has no floor" in str(fallen)

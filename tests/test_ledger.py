@@ -91,3 +91,16 @@ def test_equity_at_the_liquidation_price_is_the_requirement(entry, size, sign, l
     (price,) = FlatRules(maintenance_fraction=rate).liquidation_price(ledger)
     equity = ledger.margin_quote[0] + sign * size * (price - entry)
     assert abs(equity - rate * size * price) <= 1e-9 * size * entry
+
+
+def test_isolated_positions_must_say_their_margin_and_cross_ones_need_not():
+    with pytest.raises(SchemaError, match="column 'margin_quote' is missing"):
+        cl.Ledger(GOOD.drop("margin_quote"))
+    cross = GOOD.drop("margin_quote").with_columns(mode=pl.lit("cross"))
+    assert cl.Ledger(cross).margin_quote.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("table", [GOOD.lazy(), {"account": ["a"]}, None])
+def test_what_is_no_frame_is_refused(table):
+    with pytest.raises(SchemaError, match=r"expected polars\.DataFrame"):
+        cl.Ledger(table)
