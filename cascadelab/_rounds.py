@@ -288,12 +288,13 @@ def least_root(flow: ForcedFlow, impact: Impact, shock: float, start: float) -> 
             return move, image - move
         gain = _finite(float(impact.slope(quantity)) * float(flow.density(move)))
         ahead = 2.0 * residual / (1.0 - gain) if gain < 0.999 else 2.0 * residual
-        width = max(ahead, width)
+        width = width or ahead
         following, bound, further = _step(flow, impact, move, residual, width)
-        if following > move:
+        is_too_wide = following <= move or (gain >= 1.0 and following < move + 0.5 * width)
+        if is_too_wide and width > 8.0 * np.finfo(float).eps * move:
+            width *= 0.5  # a shorter interval has a better bound
+        elif following > move:
             move, floor, width = following, bound, further
-        elif width > 4.0 * np.finfo(float).eps * move:
-            width *= 0.5  # the step is lost in rounding; a shorter interval may have a better bound
         else:
             return move, image - move
     raise ConvergenceError(
