@@ -26,7 +26,7 @@ test:
 
 lab:
 	@$(PYTHON) tools/bootstrap.py lab
-	@.venv-lab/bin/jupyter lab notebooks
+	@.venv-lab/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 bench:
 	@$(PYTHON) tools/bootstrap.py test

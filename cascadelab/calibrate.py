@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,6 +64,9 @@ class CalibratedLoop(Displayed):
         Move that was to be met, coordinate units.
     scale : float
         Factor on every size.
+    short_of : float
+        Where the cascade of a book smaller by one part in 1e9 stops: below the target, and by a
+        jump below `cascade.move` where the target cannot be met.
     """
 
     flow: LedgerFlow
@@ -71,6 +74,7 @@ class CalibratedLoop(Displayed):
     cascade: Cascade
     target_move: float
     scale: float
+    short_of: float
 
     @property
     def is_met(self) -> bool:
@@ -79,11 +83,12 @@ class CalibratedLoop(Displayed):
 
     def summary(self) -> Summary:
         """Return the calibration as a printable table."""
-        met = "yes" if self.is_met else "no: with less the cascade stops short, with this it passes"
+        met = "yes" if self.is_met else "no: the cascade jumps over it"
         rows: list[tuple[str, object]] = [
             ("target move (coordinate units)", self.target_move),
-            ("move reached", self.cascade.move),
             ("target met", met),
+            ("move reached", self.cascade.move),
+            ("move of a book just smaller", self.short_of),
             ("open interest needed (base)", self.flow.total_base),
             ("forced quantity (base)", self.cascade.quantity_base),
             ("share of open interest closed", self.cascade.quantity_base / self.flow.total_base),
@@ -143,7 +148,7 @@ def scale_to_move(book: LedgerFlow, impact: Impact, shock: float, move: float) -
         )
     loop = _scaled(book, impact, shock, move, scale)
     if loop.cascade.move >= move * (1 - 1e-12):
-        return loop
+        return _with_short(loop, book, shock)
     if float(book.quantity(shock)) <= 0:
         raise ParameterError(
             f"No position has a threshold within the shock of {shock!r}, so none is closed however "
@@ -158,11 +163,18 @@ def scale_to_move(book: LedgerFlow, impact: Impact, shock: float, move: float) -
             low = middle
         else:
             high = middle
-    return _scaled(book, impact, shock, move, high)
+    return _with_short(_scaled(book, impact, shock, move, high), book, shock)
+
+
+def _with_short(loop: CalibratedLoop, book: LedgerFlow, shock: float) -> CalibratedLoop:
+    """Say where a book just too small stops."""
+    smaller = loop.scale * (1.0 - 2.0 * _SCALE_TOLERANCE)
+    short = _scaled(book, loop.impact, shock, loop.target_move, smaller)
+    return replace(loop, short_of=short.cascade.move)
 
 
 def _scaled(
     book: LedgerFlow, impact: Impact, shock: float, move: float, scale: float
 ) -> CalibratedLoop:
     flow = LedgerFlow(book.thresholds, book.sizes_base * scale, book.coordinate).prepare()
-    return CalibratedLoop(flow, impact, solve(flow, impact, shock), move, scale)
+    return CalibratedLoop(flow, impact, solve(flow, impact, shock), move, scale, np.nan)

@@ -100,10 +100,13 @@ def needed_open_interest(
     book: LedgerFlow,
     shocks: Sequence[float],
     move: float,
-    depths_quote: Sequence[float],
+    depth_quote: float,
     band_fraction: float,
 ) -> pl.DataFrame:
     """Open interest a book must have for its cascade to reach an observed move.
+
+    In proportion to the depth: a book of orders twice as deep needs twice the open interest, and
+    all else is the same.
 
     Parameters
     ----------
@@ -113,35 +116,31 @@ def needed_open_interest(
         Assumed exogenous parts, log points.
     move : float
         Observed move, log points.
-    depths_quote : sequence of float
-        Assumed depths within the band, quote.
+    depth_quote : float
+        Depth within the band, quote.
     band_fraction : float
         Width of the band over the price.
 
     Returns
     -------
     polars.DataFrame
-        One row per pair: ``shock``, ``depth_quote``, ``open_interest_base``,
-        ``open_interest_quote`` (at the reference price), ``forced_base``, ``closed_share``,
-        ``secant_gain``, ``marginal_gain``, ``move``, ``is_met``.
+        One row per shock: ``shock_fraction`` (of the price), ``open_interest_base``,
+        ``open_interest_quote`` (at the reference price), ``closed_share``, ``stops_at_fraction``
+        (fall of a book just smaller), ``lands_at_fraction`` (fall of this one), ``is_met``.
     """
     rows = []
     for shock in shocks:
-        for depth in depths_quote:
-            loop = scale_to_move(book, _impact(book, depth, band_fraction), shock, move)
-            total, cascade = loop.flow.total_base, loop.cascade
-            rows.append(
-                {
-                    "shock": shock,
-                    "depth_quote": depth,
-                    "open_interest_base": total,
-                    "open_interest_quote": total * book.coordinate.reference_price,
-                    "forced_base": cascade.quantity_base,
-                    "closed_share": cascade.quantity_base / total,
-                    "secant_gain": cascade.secant_gain,
-                    "marginal_gain": cascade.marginal_gain,
-                    "move": cascade.move,
-                    "is_met": loop.is_met,
-                }
-            )
+        loop = scale_to_move(book, _impact(book, depth_quote, band_fraction), shock, move)
+        total, cascade = loop.flow.total_base, loop.cascade
+        rows.append(
+            {
+                "shock_fraction": -np.expm1(-shock),
+                "open_interest_base": total,
+                "open_interest_quote": total * book.coordinate.reference_price,
+                "closed_share": cascade.quantity_base / total,
+                "stops_at_fraction": -np.expm1(-loop.short_of),
+                "lands_at_fraction": -np.expm1(-cascade.move),
+                "is_met": loop.is_met,
+            }
+        )
     return pl.DataFrame(rows)

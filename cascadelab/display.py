@@ -119,7 +119,9 @@ class Summary:
     def to_html(self) -> str:
         """HTML of the same content, escaped."""
         parts = []
-        if self.rows or self.frame is None:
+        if not self.rows and self.frame is None and self.notes:
+            parts.append(f"<p><strong>{html.escape(self.title)}</strong></p>")
+        if self.rows or (self.frame is None and not self.notes):
             parts.append(render_html(["", ""], self._cells(), self.title))
         if self.frame is not None:
             caption = "" if parts else self.title

@@ -35,7 +35,7 @@ def draw_long_ledger(*, n_positions: int, reference_price: float, seed: int) -> 
     these distributions; they are the assumption, and the shape of every curve drawn from such a
     book depends on it.
     """
-    if n_positions < 1:
+    if isinstance(n_positions, bool) or not isinstance(n_positions, int) or n_positions < 1:
         raise ParameterError(f"n_positions is {n_positions!r}; expected at least 1. Pass one.")
     if not (np.isfinite(reference_price) and reference_price > 0):
         raise ParameterError(

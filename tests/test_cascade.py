@@ -358,7 +358,8 @@ def test_a_target_that_is_jumped_over_is_reported_as_not_met():
     loop = scale_to_move(flow, cl.LinearImpact(slope_per_base=0.01), shock=0.05, move=0.10)
     assert not loop.is_met
     np.testing.assert_allclose([loop.scale, loop.cascade.move], [4.0, 0.13], rtol=1e-8)
-    assert "with this it passes" in str(loop)
+    np.testing.assert_allclose(loop.short_of, 0.05 + 0.04, rtol=1e-6)
+    assert "no: the cascade jumps over it" in str(loop)
 
 
 def test_depth_within_a_band_moves_the_price_to_its_edge():

@@ -40,15 +40,18 @@ def test_each_cell_of_the_phase_diagram_is_the_cascade_at_its_middle(flow):
     assert set(line.columns) == {"x", "y"}
 
 
-def test_a_thinner_book_needs_less_open_interest_for_the_same_fall(flow):
-    frame = depth.needed_open_interest(flow, [0.06, 0.09], 0.14, [5e7, 1e8, 2e8], 0.01)
-    by_depth = frame.filter(pl.col("shock") == 0.06)["open_interest_base"].to_numpy()
-    assert (np.diff(by_depth) > 0).all()
-    np.testing.assert_allclose(by_depth[1:] / by_depth[:-1], 2.0, rtol=1e-6)
-    assert (frame["move"] >= 0.14 * (1 - 1e-12)).all()
-    assert frame.filter(pl.col("is_met"))["move"].to_list() == pytest.approx(
-        [0.14] * frame["is_met"].sum(), rel=1e-9
-    )
+def test_open_interest_needed_is_in_proportion_to_depth_and_falls_with_the_shock(flow):
+    frames = [
+        depth.needed_open_interest(flow, [0.08, 0.10, 0.12], 0.14, quote, 0.01)
+        for quote in (5e7, 1e8)
+    ]
+    thin, deep = (frame["open_interest_base"].to_numpy() for frame in frames)
+    np.testing.assert_allclose(deep / thin, 2.0, rtol=1e-6)
+    assert (np.diff(thin) < 0).all()
+    fall = -np.expm1(-0.14)
+    for row in frames[0].iter_rows(named=True):
+        assert row["stops_at_fraction"] < fall <= row["lands_at_fraction"] * (1 + 1e-12)
+        assert row["is_met"] == (abs(row["lands_at_fraction"] - fall) < 1e-9)
 
 
 def test_a_synthetic_book_is_the_same_for_the_same_seed_only():

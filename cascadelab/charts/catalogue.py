@@ -50,8 +50,8 @@ def sizes(episodes: pl.DataFrame) -> alt.TopLevelMixin:
             shape=alt.Shape("confidence:N", title="confidence"),
             tooltip=[
                 "episode_id:N",
-                alt.Tooltip("liquidations_usd_24h:Q", format=",.0f"),
-                "drawdown_pct:Q",
+                alt.Tooltip("liquidations_usd_24h:Q", title="forced closes (USD)", format=",.0f"),
+                alt.Tooltip("drawdown_pct:Q", title="fall (%)", format=".3~g"),
                 "confidence:N",
             ],
         )
@@ -91,7 +91,7 @@ def conflict_ranges(conflicts: pl.DataFrame) -> alt.TopLevelMixin:
         one=pl.lit(1.0),
     )
     order = frame.sort("high_ratio", descending=True)["label"].to_list()
-    rows = alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=420))
+    rows = alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=330))
     x = alt.X(
         "one:Q",
         title="value over the smallest value found (ratio)",
@@ -105,7 +105,13 @@ def conflict_ranges(conflicts: pl.DataFrame) -> alt.TopLevelMixin:
             x,
             rows,
             x2="high_ratio:Q",
-            tooltip=["label:N", "lowest:Q", "highest:Q", "chosen:Q", "n_sources:Q"],
+            tooltip=[
+                "label:N",
+                alt.Tooltip("lowest:Q", format=",.6~g"),
+                alt.Tooltip("highest:Q", format=",.6~g"),
+                alt.Tooltip("chosen:Q", title="used", format=",.6~g"),
+                alt.Tooltip("n_sources:Q", title="documents"),
+            ],
         )
     )
     used = (
@@ -116,8 +122,9 @@ def conflict_ranges(conflicts: pl.DataFrame) -> alt.TopLevelMixin:
     return alt.layer(bars, used).properties(
         title=alt.Title(
             "Where documents disagree most",
-            subtitle="Grey: range of the values found. Red: the value used in the episode table",
+            subtitle="Grey: range of the values found. Orange: the value used in the episode table",
         ),
         name="conflicts",
+        width=420,
         height={"step": 20},
     )

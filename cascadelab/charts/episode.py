@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["bursts", "minute_prices", "timeline"]
 
 _KINDS = ["liquidation", "deleveraging"]
+#: A line of depth is broken where nothing is known for longer.
+_LONGEST_GAP = timedelta(minutes=18)
+
+
+def _time_tooltip(name: str) -> alt.Tooltip:
+    import altair as alt
+
+    return alt.Tooltip(f"{name}:T", title="time (UTC)", format="%Y-%m-%d %H:%M:%S")
 
 
 def timeline(anatomy: Anatomy) -> alt.TopLevelMixin:
@@ -34,7 +43,10 @@ def timeline(anatomy: Anatomy) -> alt.TopLevelMixin:
         panels.append(_forced_panel(forced))
     title = alt.Title(
         f"{anatomy.episode.episode_id}: timeline",
-        subtitle=["Times in UTC. " + _sources(anatomy), "Dashed lines: events, numbered as listed"],
+        subtitle=[
+            "Times in UTC. " + _sources(anatomy),
+            "Dashed lines: the events inside the window, by their number in the list",
+        ],
     )
     return (
         alt.vconcat(*panels)
@@ -74,13 +86,18 @@ def _price_panel(anatomy: Anatomy) -> alt.TopLevelMixin:
                 "change:Q", title="price change since the first value", axis=alt.Axis(format="%")
             ),
             **_styles(frame),
-            tooltip=["series:N", "started_at:T", "value:Q", alt.Tooltip("change:Q", format=".2%")],
+            tooltip=[
+                "series:N",
+                _time_tooltip("started_at"),
+                alt.Tooltip("value:Q", title="price", format=",.6~g"),
+                alt.Tooltip("change:Q", format=".2%"),
+            ],
         )
     )
     events = anatomy.events.with_row_index("number", offset=1)
     inside = events.filter(
         pl.col("started_at").is_between(anatomy.started_at, anatomy.ended_at)
-    ).with_columns(level=(pl.col("number") % 4).cast(pl.Float64))
+    ).with_columns(level=(pl.col("number") % 3).cast(pl.Float64))
     if inside.is_empty():
         return lines.properties(height=260)
     rules = alt.Chart(inside).mark_rule(strokeDash=[3, 3], clip=True)
@@ -95,7 +112,7 @@ def _price_panel(anatomy: Anatomy) -> alt.TopLevelMixin:
             marks.encode(
                 where,
                 text="number:N",
-                y=alt.Y("level:Q", axis=None, scale=alt.Scale(domain=[16, 0])),
+                y=alt.Y("level:Q", axis=None, scale=alt.Scale(domain=[12, 0])),
             ),
         )
         .resolve_scale(y="independent")
@@ -124,7 +141,10 @@ def _styles(frame: pl.DataFrame) -> dict[str, Any]:
 def _depth_panel(anatomy: Anatomy) -> alt.TopLevelMixin:
     import altair as alt
 
-    frame = anatomy.depth.with_columns(million=pl.col("value") / 1e6)
+    gap = pl.col("started_at").diff().over("series") > _LONGEST_GAP
+    frame = anatomy.depth.with_columns(
+        million=pl.col("value") / 1e6, segment=gap.fill_null(value=False).cum_sum().over("series")
+    )
     return (
         alt.Chart(frame)
         .mark_line(point=frame.height < 150, clip=True)
@@ -132,7 +152,12 @@ def _depth_panel(anatomy: Anatomy) -> alt.TopLevelMixin:
             _x(anatomy, "started_at"),
             alt.Y("million:Q", title="resting depth (million USD)"),
             **_styles(frame),
-            tooltip=["series:N", "started_at:T", alt.Tooltip("million:Q", format=",.1f")],
+            detail="segment:N",
+            tooltip=[
+                "series:N",
+                _time_tooltip("started_at"),
+                alt.Tooltip("million:Q", title="million USD", format=",.1f"),
+            ],
         )
         .properties(height=160)
     )
@@ -153,7 +178,7 @@ def _forced_panel(forced: pl.DataFrame) -> alt.TopLevelMixin:
             y=alt.Y("zero:Q", title="rows per minute (count)"),
             y2="count:Q",
             color=_kind_colour(),
-            tooltip=["kind:N", "minute_at:T", alt.Tooltip("count:Q", format=",.0f")],
+            tooltip=["kind:N", _time_tooltip("minute_at"), alt.Tooltip("count:Q", format=",.0f")],
         )
         for kind in _KINDS
     ]
@@ -190,7 +215,7 @@ def bursts(seconds: pl.DataFrame) -> alt.TopLevelMixin:
                 axis=alt.Axis(values=[1, 10, 100, 1000, 10000], format=","),
             ),
             color=_kind_colour(),
-            tooltip=["kind:N", alt.Tooltip("started_at:T", format="%H:%M:%S"), "count:Q"],
+            tooltip=["kind:N", _time_tooltip("started_at"), alt.Tooltip("count:Q", format=",.0f")],
         )
         for kind, size in zip(_KINDS, (110, 28), strict=True)
     ]
@@ -225,7 +250,11 @@ def minute_prices(minutes: pl.DataFrame) -> alt.TopLevelMixin:
             strokeDash=alt.StrokeDash("market:N", title=None).scale(
                 domain=["perpetual", "spot"], range=[[1, 0], [4, 3]]
             ),
-            tooltip=["venue:N", "minute_at:T", "low:Q"],
+            tooltip=[
+                "venue:N",
+                _time_tooltip("minute_at"),
+                alt.Tooltip("low:Q", title="lowest price (USD)", format=",.4~g"),
+            ],
             column=alt.Column("coin:N", title=None),
         )
         .properties(

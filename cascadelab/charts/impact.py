@@ -38,7 +38,13 @@ def return_against_flow(minutes: pl.DataFrame, *, flow_title: str) -> alt.TopLev
             alt.Y("return_bps:Q", title="return of the minute (bps)"),
             color=alt.Color("regime:N", title=None, scale=scale),
             shape=alt.Shape("regime:N", title=None).scale(domain=_REGIMES),
-            tooltip=["symbol:N", "opened_at:T", "flow:Q", "return_bps:Q", "regime:N"],
+            tooltip=[
+                "symbol:N",
+                alt.Tooltip("opened_at:T", title="time (UTC)", format="%Y-%m-%d %H:%M:%S"),
+                alt.Tooltip("flow:Q", format=".4~g"),
+                alt.Tooltip("return_bps:Q", title="return (bps)", format=",.4~g"),
+                "regime:N",
+            ],
         )
         .properties(width=270, height=210)
     )
@@ -77,7 +83,11 @@ def slopes(table: pl.DataFrame, *, slope_title: str) -> alt.TopLevelMixin:
     bars = base.mark_rule(strokeWidth=3).encode(
         x=alt.X("low:Q", title=slope_title),
         x2="high:Q",
-        tooltip=["symbol:N", "regime:N", "estimate:Q", "low:Q", "high:Q"],
+        tooltip=[
+            "symbol:N",
+            "regime:N",
+            *(alt.Tooltip(f"{name}:Q", format=",.4~g") for name in ("estimate", "low", "high")),
+        ],
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(x="estimate:Q")
     zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")

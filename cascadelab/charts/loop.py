@@ -43,8 +43,8 @@ def forced_flow(curve: pl.DataFrame, *, move_unit: str, quantity_unit: str) -> a
         x=alt.X("move:Q", title=f"move y ({move_unit})", scale=alt.Scale(nice=False)),
         y=alt.Y("quantity_base:Q", title=f"closed by then, Q(y) ({quantity_unit})"),
         tooltip=[
-            alt.Tooltip("move:Q", format=".4f"),
-            alt.Tooltip("quantity_base:Q", format=",.1f"),
+            alt.Tooltip("move:Q", title="move y", format=".4f"),
+            alt.Tooltip("quantity_base:Q", title="closed", format=",.1f"),
         ],
     )
     area = base.mark_area(color=colour("liquidation"), opacity=0.2)
@@ -201,9 +201,13 @@ def phase_diagram(
 
     enable()
     scale = alt.Scale(domain=[0, 1], scheme="cividis")
+    # Cells overlap a little, so that no seam shows between them.
+    overlapping = grid.with_columns(
+        x_end=pl.col("x_end") * 1.01, y_end=pl.col("y_end") + 0.05 * (pl.col("y_end") - pl.col("y"))
+    )
     cells = (
-        alt.Chart(grid)
-        .mark_rect(strokeWidth=0.8)  # hides the seams between cells
+        alt.Chart(overlapping)
+        .mark_rect()
         .encode(
             x=alt.X(
                 "x:Q",
@@ -215,7 +219,6 @@ def phase_diagram(
             y=alt.Y("y:Q", title=y_title, scale=alt.Scale(nice=False), axis=alt.Axis(grid=False)),
             y2="y_end:Q",
             color=alt.Color("secant_gain:Q", title="endogenous share", scale=scale),
-            stroke=alt.Stroke("secant_gain:Q", scale=scale, legend=None),
             tooltip=[
                 alt.Tooltip("x:Q", format=",.4g"),
                 alt.Tooltip("y:Q", format=".4f"),
@@ -231,7 +234,7 @@ def phase_diagram(
     return (cells + jump).properties(
         title=alt.Title(
             "Phase diagram of the loop",
-            subtitle="Colour: endogenous share. Line: smallest shock with the largest jump",
+            subtitle="Colour: endogenous share of the move. Line: shock at which it jumps furthest",
         ),
         name="phase_diagram",
         width=560,

@@ -18,7 +18,15 @@ from cascadelab.history.reading import Reading
 from cascadelab.history.registry import read
 from cascadelab.history.transforms import bars_from_trades, returns_and_flow
 
-__all__ = ["FLOW_UNIT", "Panel", "shipped_panel", "slopes_by_series", "slopes_frame", "tape_panel"]
+__all__ = [
+    "FLOW_UNIT",
+    "Panel",
+    "bar_width",
+    "shipped_panel",
+    "slopes_by_series",
+    "slopes_frame",
+    "tape_panel",
+]
 
 #: Unit of the flow of a panel.
 FLOW_UNIT = "million USD at a fixed price"
@@ -107,8 +115,7 @@ def tape_panel(
     ParameterError
         If `bar` is unknown or the hours are not positive.
     """
-    if bar not in _BARS:
-        raise ParameterError.unknown("bar", bar, _BARS)
+    bar_width(bar)
     if not (hours_before > 0 and hours_after > 0):
         raise ParameterError(
             f"hours_before is {hours_before!r} and hours_after {hours_after!r}; "
@@ -122,21 +129,38 @@ def tape_panel(
     return _panel(pl.concat(parts), cascade_from, _BARS[bar], qualities)
 
 
+def bar_width(bar: str) -> timedelta:
+    """Width of a bar by name.
+
+    Raises
+    ------
+    ParameterError
+        If `bar` is none of ``"1s"``, ``"10s"``, ``"1m"``.
+    """
+    if bar not in _BARS:
+        raise ParameterError.unknown("bar", str(bar), _BARS)
+    return _BARS[bar]
+
+
 def _tapes(folder: Path, day: datetime) -> list[Reading]:
     if not folder.is_dir():
         raise DataError.in_file(folder, "There is no such folder.", "Correct data_dir.")
     stamp = re.compile(f"{day:%Y-%m-%d}|{day:%Y%m%d}")
-    found = []
+    found, unread = [], []
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".gz", ".zip", ".csv") and stamp.search(path.name):
             try:
                 reading = read(path)
             except UnknownFormatError:
+                unread.append(path.name)
                 continue
             found += [reading] if reading.kind == "trades" else []
     if not found:
         raise DataError.in_file(
-            folder, f"No tape of {day:%Y-%m-%d} is here.", "Point data_dir at trades of that day."
+            folder,
+            f"No tape of {day:%Y-%m-%d} is here"
+            + (f"; of no known format: {', '.join(unread)}." if unread else "."),
+            "Point data_dir at trades of that day.",
         )
     return found
 

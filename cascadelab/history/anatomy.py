@@ -82,6 +82,12 @@ class Anatomy(Displayed):
         frames = [f.with_columns(pl.lit(name).alias("part")) for name, f in parts.items()]
         return pl.concat(frames).sort("started_at", "part", "series")
 
+    @property
+    def has_timeline(self) -> bool:
+        """Whether there is anything to draw: a price series, depth, or counts of forced closes."""
+        drawn = (self.relative_prices(), self.depth, self.forced_by_minute())
+        return any(part.height for part in drawn)
+
     def relative_prices(self) -> pl.DataFrame:
         """Price series relative to their first value in the window: ``change`` as a fraction.
 
@@ -236,7 +242,7 @@ def anatomy_from_files(episode_id: str, data_dir: str | Path) -> Anatomy:
         try:
             readings.append(read(path))
         except UnknownFormatError as error:
-            unread.append(f"{path.name}: {str(error).removeprefix(str(path))}")
+            unread.append(f"{path.name}: {str(error).removeprefix(str(path)).lstrip(':, ')}")
     parts = [_figures(reading) for reading in readings if reading.kind in _FIGURES]
     if not parts:
         raise DataError.in_file(
