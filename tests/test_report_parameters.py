@@ -148,9 +148,9 @@ def test_a_wrong_entry_is_refused_in_one_line_that_says_what_to_do(
         ("title: T\nentires: []\n", "Did you mean 'entries'"),
         (
             "title: T\ntitle: U\nentries: [{notebook: loop}]\n",
-            "line 2: Not YAML: key 'title' twice",
+            "line 2: Not a specification in YAML: key 'title' twice",
         ),
-        ("title: [\n", "Not YAML"),
+        ("title: [\n", "Not a specification in YAML"),
         ("title: T\ntimeout_s: 0\nentries: [{notebook: loop}]\n", "timeout_s is 0"),
         ("title: T\nentries: [{title: x}]\n", "notebook is None"),
         ("title: T\nentries: [{notebook: lopp}]\n", "no notebook 'lopp'. Did you mean 'loop'"),

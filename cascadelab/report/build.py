@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cascadelab.errors import ReportError
 from cascadelab.files import write_whole
 from cascadelab.report.fingerprint import (
     code_hash,
@@ -62,12 +64,12 @@ def build_run(run: Run, report_title: str, key: str, execution: Execution, folde
     """
     content = stable_notebook(execution.content, run.parameters)
     published = read_published(content)
-    record = _record(run, report_title, key, execution, published)
     (folder / "charts").mkdir(parents=True)
+    undrawn = [_write_chart(folder / "charts", chart) for chart in published.charts]
+    execution = _with_chart_error(run, execution, [reason for reason in undrawn if reason])
+    record = _record(run, report_title, key, execution, published)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
     write_whole(folder / "notebook.ipynb", text)
-    for chart in published.charts:
-        _write_chart(folder / "charts", chart)
     write_whole(folder / "page.html", render_page(content, record, published))
     seal(folder, record, published.input_paths)
     return record
@@ -141,13 +143,29 @@ def _file_fact(path: Path) -> Record:
     }
 
 
-def _write_chart(folder: Path, chart: Chart) -> None:
+def _write_chart(folder: Path, chart: Chart) -> str:
+    """Write a chart in all forms; returns why it cannot be drawn, or nothing."""
     import vl_convert
 
     from cascadelab.charts.render import canonical_json, svg
 
-    picture = chart.svg or svg(chart.spec)
-    write_whole(folder / f"{chart.name}.svg", picture)
-    write_whole(folder / f"{chart.name}.png", vl_convert.svg_to_png(picture, scale=2.0))
-    write_whole(folder / f"{chart.name}.pdf", vl_convert.svg_to_pdf(picture))
     write_whole(folder / f"{chart.name}.json", canonical_json(chart.spec) + "\n")
+    try:
+        picture = chart.svg or svg(chart.spec)
+        png, pdf = vl_convert.svg_to_png(picture, scale=2.0), vl_convert.svg_to_pdf(picture)
+    except (RuntimeError, ValueError) as error:
+        return f"chart {chart.name!r} cannot be drawn ({str(error).splitlines()[0]})"
+    write_whole(folder / f"{chart.name}.svg", picture)
+    write_whole(folder / f"{chart.name}.png", png)
+    write_whole(folder / f"{chart.name}.pdf", pdf)
+    return ""
+
+
+def _with_chart_error(run: Run, execution: Execution, reasons: list[str]) -> Execution:
+    """Return the execution as failed if a chart cannot be drawn and nothing failed before."""
+    if execution.error or not reasons:
+        return execution
+    error = ReportError(
+        f"Notebook {run.notebook.name!r}: {'; '.join(reasons)}. Give it rows and a size."
+    )
+    return replace(execution, error=error)

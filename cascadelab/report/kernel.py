@@ -262,5 +262,5 @@ def _failure(run: Run, cells: _Cells, reason: str) -> ReportError:
     given = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items()) or "none"
     return ReportError(
         f"Notebook {run.notebook.name!r}, code cell {number} of {len(code)}, "
-        f"parameters {given}: {reason}."
+        f"parameters {given}: {reason.rstrip('.')}."
     )

@@ -126,7 +126,10 @@ def read_specification(path: Path) -> Specification:
     ReportError
         If a notebook cannot be read.
     """
-    content = _mapping(_load(path), str(path), _KEYS)
+    loaded = _load(path)
+    if loaded is None:
+        raise DataError.in_file(path, "The file is empty.", "List at least one notebook.")
+    content = _mapping(loaded, str(path), _KEYS)
     entries = content.get("entries")
     if not isinstance(entries, list) or not entries:
         raise DataError.in_file(path, f"entries is {entries!r}.", "List at least one notebook.")
@@ -181,7 +184,7 @@ def _load(path: Path) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
-        problem = f"Not YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}."
+        problem = f"Not a specification in YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}."
         raise DataError.in_file(path, problem, "Correct the line.", line) from error
 
 
