@@ -120,14 +120,13 @@ def check_independent(design: FloatArray, names: Sequence[str], what: str) -> No
             f"{what}: {n_rows} rows for {n_columns} columns. Expected more rows than columns. "
             f"Drop columns or lengthen the sample."
         )
-    length = np.sqrt(np.einsum("ij,ij->j", design, design))
+    gram = design.T @ design
+    length = np.sqrt(np.diag(gram))
     for position in np.flatnonzero(length == 0.0):
         raise ConstantRegressorError.of(names[int(position)], 0.0)
-    scaled = design / length
-    gram = scaled.T @ scaled
-    if np.linalg.eigvalsh(gram)[0] > 1e-8:
+    if np.linalg.eigvalsh(gram / np.outer(length, length))[0] > 1e-8:
         return
-    left = np.abs(np.diag(np.linalg.qr(scaled, mode="r")))
+    left = np.abs(np.diag(np.linalg.qr(design / length, mode="r")))
     dependent = np.flatnonzero(left < 1e-10)
     if dependent.size:
         raise CollinearError.of(what, tuple(names), names[int(dependent[0])])

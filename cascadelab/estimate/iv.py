@@ -20,7 +20,7 @@ from cascadelab.estimate.linear import FAST_FROM_CELLS, Labels, ols
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.sets import ConfidenceSet
-from cascadelab.estimate.warn import WeakInstrumentWarning
+from cascadelab.estimate.warn import CollinearError, WeakInstrumentWarning
 from cascadelab.estimate.weak import (
     EffectiveF,
     anderson_rubin_set,
@@ -62,14 +62,27 @@ class IvLabels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Arrays:
-    """Checked arrays of one problem; `base` is the constant and the controls."""
+    """Checked columns of one problem: constant and controls, instruments, endogenous, outcome."""
 
-    y: FloatArray
-    d: FloatArray
-    z: FloatArray
-    base: FloatArray
+    joined: FloatArray
     base_names: tuple[str, ...]
     z_names: tuple[str, ...]
+
+    @property
+    def base(self) -> FloatArray:
+        return self.joined[:, : len(self.base_names)]
+
+    @property
+    def z(self) -> FloatArray:
+        return self.joined[:, len(self.base_names) : -2]
+
+    @property
+    def d(self) -> FloatArray:
+        return self.joined[:, -2]
+
+    @property
+    def y(self) -> FloatArray:
+        return self.joined[:, -1]
 
     @property
     def design(self) -> FloatArray:
@@ -77,7 +90,7 @@ class _Arrays:
 
     @property
     def all_instruments(self) -> FloatArray:
-        return np.column_stack([self.base, self.z])
+        return self.joined[:, :-2]
 
 
 def _names(given: tuple[str, ...], count: int, word: str) -> tuple[str, ...]:
@@ -105,19 +118,28 @@ def _check(
     z = matrix(instruments, z_names, y.size, "instruments")
     if z.shape[1] == 0:
         raise DataError("No instrument was given. Expected at least one. Pass instruments=.")
-    base: FloatArray = np.ones((y.size, 1))
-    base_names: tuple[str, ...] = ("constant",)
+    names: tuple[str, ...] = ()
+    parts = [np.ones(y.size), z, d, y]
     if controls is not None:
         names = _names(words.controls, _columns(controls), "control")
         values = matrix(controls, names, y.size, "controls")
         for position, name in enumerate(names):
             check_moves(values[:, position], name)
-        base, base_names = np.column_stack([base, values]), ("constant", *names)
+        parts.insert(1, values)
     for position, name in enumerate(z_names):
         check_moves(z[:, position], name)
-    check_independent(np.column_stack([base, z]), (*base_names, *z_names), "instruments")
-    check_independent(np.column_stack([base, d]), (*base_names, words.endogenous), "regressors")
-    return _Arrays(y=y, d=d, z=z, base=base, base_names=base_names, z_names=z_names)
+    joined, base_names = np.column_stack(parts), ("constant", *names)
+    check_independent(joined[:, :-2], (*base_names, *z_names), "instruments")
+    data = _Arrays(joined=joined, base_names=base_names, z_names=z_names)
+    _check_endogenous(data, words.endogenous)
+    return data
+
+
+def _check_endogenous(data: _Arrays, name: str) -> None:
+    """Raise if the endogenous regressor is a combination of constant and controls."""
+    left = data.d - data.base @ least_squares(data.base, data.d)
+    if float(left @ left) <= 1e-18 * float(data.d @ data.d):
+        raise CollinearError.of("regressors", (*data.base_names, name), name)
 
 
 def two_stage_least_squares(
@@ -164,7 +186,6 @@ def two_stage_least_squares(
 
 
 def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
-    design, instruments = data.design, data.all_instruments
     reach: Callable[[], Any] | None = None
     if isinstance(kind, Hac):
         n_lags = kind.lags(data.y.size)
@@ -172,21 +193,15 @@ def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
         def fit() -> Any:
             from cascadelab.estimate.sandbox import two_stage_gmm
 
-            return two_stage_gmm(data.y, design, instruments, n_lags)
+            return two_stage_gmm(data.y, data.design, data.all_instruments, n_lags)
 
         reach = fit
-    if reach is not None and design.size + instruments.size <= FAST_FROM_CELLS:
+    if reach is not None and 2 * data.joined.size <= FAST_FROM_CELLS:
         result = reach()
         estimate, cov = np.array(result.params), np.array(result.cov_params())
         reach = lambda: result  # noqa: E731
     else:
-        fitted = design.copy()
-        fitted[:, -1] = instruments @ least_squares(instruments, data.d)
-        estimate = least_squares(fitted, data.y)
-        gram = fitted.T @ fitted
-        scale = np.sqrt(np.diag(gram))
-        bread = np.linalg.inv(gram / np.outer(scale, scale)) / np.outer(scale, scale)
-        cov = bread @ score_meat(fitted, data.y - design @ estimate, kind) @ bread
+        estimate, cov = _cross_product_fit(data, kind)
     n_controls = len(data.base_names) - 1
     return FitResult(
         model="Two-stage least squares",
@@ -201,6 +216,42 @@ def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
         facts=(("instruments", ", ".join(data.z_names)),),
         reach=reach,
     )
+
+
+def _cross_product_fit(data: _Arrays, kind: ErrorKind) -> tuple[FloatArray, FloatArray]:
+    """Return 2SLS estimates and covariance from one table of cross-products.
+
+    Fitted regressors are the instruments times the first stage P, so that their scores' HAC sum
+    is P'SP with S of the instruments: they are never formed for HAC errors.
+    """
+    joined, n_instruments = data.joined, data.base.shape[1] + data.z.shape[1]
+    n_base = data.base.shape[1]
+    scale = np.sqrt(np.einsum("ij,ij->j", joined, joined))
+    gram = (joined.T @ joined) / np.outer(scale, scale)
+    x_columns = [*range(n_base), n_instruments]
+    z_gram = gram[:n_instruments, :n_instruments]
+    first = np.linalg.solve(z_gram, gram[:n_instruments, x_columns])
+    bread = np.linalg.inv(first.T @ z_gram @ first)
+    estimate = bread @ (first.T @ gram[:n_instruments, -1]) * scale[-1] / scale[x_columns]
+    full = np.zeros(joined.shape[1])
+    full[-1] = 1.0
+    instruments = joined[:, :n_instruments]
+    for _ in range(2):
+        full[x_columns] = -estimate
+        residual = joined @ full
+        moment = (instruments.T @ residual) / scale[:n_instruments]
+        estimate = estimate + bread @ (first.T @ moment) / scale[x_columns]
+    if isinstance(kind, Hac):
+        meat = (
+            score_meat(instruments, residual, kind)
+            / np.outer(scale, scale)[:n_instruments, :n_instruments]
+        )
+        meat = first.T @ meat @ first
+    else:
+        fitted = (instruments / scale[:n_instruments]) @ first
+        meat = score_meat(fitted, residual, kind)
+    unit = np.outer(scale[x_columns], scale[x_columns])
+    return estimate, bread @ meat @ bread / unit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

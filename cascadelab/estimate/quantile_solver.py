@@ -57,8 +57,8 @@ def quantile_coefficients(y: FloatArray, design: FloatArray, quantile: float) ->
     rng = np.random.default_rng(n_rows)
     rows = np.sort(rng.choice(n_rows, size=size // 2, replace=False))
     spread = np.sqrt(quantile * (1.0 - quantile) * n_columns / rows.size)
-    size = int(5.0 * spread * n_rows)
-    start = _solve(y[rows], design[rows], quantile)
+    size = int(6.0 * spread * n_rows)
+    start = _interior_point(y[rows], design[rows], quantile, tolerance=1e-4)
     for _ in range(6):
         residual = y - design @ start
         is_near = _near_line(residual, quantile, size)
@@ -142,11 +142,13 @@ def _longest(value: FloatArray, step: FloatArray) -> float:
     return -1.0 / steepest if steepest < 0 else 1e20
 
 
-def _interior_point(y: FloatArray, design: FloatArray, quantile: float) -> FloatArray:
+def _interior_point(
+    y: FloatArray, design: FloatArray, quantile: float, tolerance: float = 1e-9
+) -> FloatArray:
     r"""Predictor–corrector steps on the dual ``max y'a, X'a = (1-q) X'1, 0 <= a <= 1``.
 
     The multipliers of the equality are the coefficients. Stops when the duality gap is 1e-9 of
-    the loss; the vertex next to the point is exact.
+    the loss by default; the vertex next to the point is exact.
     """
     n_rows = y.size
     a = np.full(n_rows, 1.0 - quantile)
@@ -162,7 +164,7 @@ def _interior_point(y: FloatArray, design: FloatArray, quantile: float) -> Float
     for _ in range(_MOST_STEPS):
         gap = float(lower @ a + upper @ slack)
         loss = float(y @ a) - (1.0 - quantile) * total
-        if gap <= 1e-9 * abs(loss) + 1e-300:
+        if gap <= tolerance * abs(loss) + 1e-300:
             return coefficient
         state = (a, slack, lower, upper)
         moves = _newton(design, state, np.zeros(n_rows), np.zeros(n_rows))
@@ -174,9 +176,11 @@ def _interior_point(y: FloatArray, design: FloatArray, quantile: float) -> Float
         d_coefficient, d_a, d_lower, d_upper = moves[0], moves[1], moves[3], moves[4]
         primal = min(_INSIDE * min(_longest(a, d_a), _longest(slack, -d_a)), 1.0)
         dual = min(_INSIDE * min(_longest(lower, d_lower), _longest(upper, d_upper)), 1.0)
-        a, slack = a + primal * d_a, slack - primal * d_a
+        a += primal * d_a
+        slack -= primal * d_a
         coefficient = coefficient + dual * d_coefficient
-        lower, upper = lower + dual * d_lower, upper + dual * d_upper
+        lower += dual * d_lower
+        upper += dual * d_upper
         if max(primal, dual) < 1e-10:
             break
     if gap <= 1e-7 * abs(check_loss(y - design @ coefficient, quantile)) + 1e-12:
@@ -216,8 +220,7 @@ def _centre(state: State, moves: Moves, gap: float) -> float:
     _, d_a, _, d_lower, d_upper = moves
     primal = min(_INSIDE * min(_longest(a, d_a), _longest(slack, -d_a)), 1.0)
     dual = min(_INSIDE * min(_longest(lower, d_lower), _longest(upper, d_upper)), 1.0)
-    ahead = float(
-        (lower + dual * d_lower) @ (a + primal * d_a)
-        + (upper + dual * d_upper) @ (slack - primal * d_a)
-    )
+    ahead = gap + primal * float(lower @ d_a - upper @ d_a)
+    ahead += dual * float(d_lower @ a + d_upper @ slack)
+    ahead += primal * dual * float(d_lower @ d_a - d_upper @ d_a)
     return (ahead / gap) ** 2 * ahead / (2.0 * a.size)
