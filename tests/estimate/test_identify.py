@@ -11,6 +11,7 @@ import pytest
 
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate import Hac, Robust
+from cascadelab.estimate.coin_panel import cross_section, within
 from cascadelab.estimate.discontinuity import bunching_test, engine_clock, size_discontinuity
 from cascadelab.estimate.events import matched_flow, near_miss, off_book_placebo
 from cascadelab.estimate.identify import (
@@ -21,7 +22,6 @@ from cascadelab.estimate.identify import (
     naive_gain,
 )
 from cascadelab.estimate.laboratory import Laboratory, laboratory_iv, simulate
-from cascadelab.estimate.coin_panel import cross_section, within
 from cascadelab.estimate.placebo import opposite_side_test, pre_trend_test, shuffled_blocks_test
 from cascadelab.estimate.rigobon import rigobon, rigobon_roots
 from cascadelab.estimate.warn import (
