@@ -362,12 +362,12 @@ def _instruments(evidence: Evidence) -> Summary:
 
 
 def _placebos(evidence: Evidence) -> Summary:
-    from cascadelab.estimate.hypothesis import tests_frame
+    from cascadelab.estimate.hypothesis import frame_of_tests
 
     title = "5. Placebos"
     if isinstance(evidence.placebos, NotDone):
         return _left_out(title, evidence.placebos)
-    return Summary(title=title, frame=tests_frame(evidence.placebos))
+    return Summary(title=title, frame=frame_of_tests(evidence.placebos))
 
 
 def _stability(evidence: Evidence) -> Summary:

@@ -13,7 +13,7 @@ from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import assert_predetermined, matrix, vector
 from cascadelab.estimate.covariance import ErrorKind
-from cascadelab.estimate.hypothesis import HypothesisTest, tests_frame
+from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
@@ -146,7 +146,7 @@ class IdentifiedEstimate(Record):
 
     def tests_frame(self) -> pl.DataFrame:
         """Return the diagnostics, one row each."""
-        return tests_frame(self.tests)
+        return frame_of_tests(self.tests)
 
     def summary(self) -> Summary:
         """Return assumption, what kills it, estimates, sets and diagnostics."""

@@ -14,8 +14,15 @@ import polars as pl
 from cascadelab.display import Summary
 from cascadelab.errors import DataError
 from cascadelab.estimate.checks import check_independent, check_moves, matrix, vector
-from cascadelab.estimate.covariance import ErrorKind, Hac, least_squares, score_meat
-from cascadelab.estimate.hypothesis import HypothesisTest, tests_frame
+from cascadelab.estimate.covariance import (
+    Clustered,
+    ErrorKind,
+    Hac,
+    bartlett_meat,
+    least_squares,
+    score_meat,
+)
+from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.linear import FAST_FROM_CELLS, Labels, ols
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
@@ -65,6 +72,7 @@ class _Arrays:
     """Checked columns of one problem: constant and controls, instruments, endogenous, outcome."""
 
     joined: FloatArray
+    gram: FloatArray
     base_names: tuple[str, ...]
     z_names: tuple[str, ...]
 
@@ -129,16 +137,22 @@ def _check(
     for position, name in enumerate(z_names):
         check_moves(z[:, position], name)
     joined, base_names = np.column_stack(parts), ("constant", *names)
-    check_independent(joined[:, :-2], (*base_names, *z_names), "instruments")
-    data = _Arrays(joined=joined, base_names=base_names, z_names=z_names)
+    gram = joined.T @ joined
+    check_independent(joined[:, :-2], (*base_names, *z_names), "instruments", gram=gram[:-2, :-2])
+    data = _Arrays(joined=joined, gram=gram, base_names=base_names, z_names=z_names)
     _check_endogenous(data, words.endogenous)
     return data
 
 
 def _check_endogenous(data: _Arrays, name: str) -> None:
     """Raise if the endogenous regressor is a combination of constant and controls."""
+    n_base = len(data.base_names)
+    own, base = float(data.gram[-2, -2]), data.gram[:n_base, :n_base]
+    weights = np.linalg.solve(base, data.gram[:n_base, -2])
+    if own - float(weights @ data.gram[:n_base, -2]) > 1e-8 * own:
+        return
     left = data.d - data.base @ least_squares(data.base, data.d)
-    if float(left @ left) <= 1e-18 * float(data.d @ data.d):
+    if float(left @ left) <= 1e-18 * own:
         raise CollinearError.of("regressors", (*data.base_names, name), name)
 
 
@@ -226,8 +240,8 @@ def _cross_product_fit(data: _Arrays, kind: ErrorKind) -> tuple[FloatArray, Floa
     """
     joined, n_instruments = data.joined, data.base.shape[1] + data.z.shape[1]
     n_base = data.base.shape[1]
-    scale = np.sqrt(np.einsum("ij,ij->j", joined, joined))
-    gram = (joined.T @ joined) / np.outer(scale, scale)
+    scale = np.sqrt(np.diag(data.gram))
+    gram = data.gram / np.outer(scale, scale)
     x_columns = [*range(n_base), n_instruments]
     z_gram = gram[:n_instruments, :n_instruments]
     first = np.linalg.solve(z_gram, gram[:n_instruments, x_columns])
@@ -241,15 +255,15 @@ def _cross_product_fit(data: _Arrays, kind: ErrorKind) -> tuple[FloatArray, Floa
         residual = joined @ full
         moment = (instruments.T @ residual) / scale[:n_instruments]
         estimate = estimate + bread @ (first.T @ moment) / scale[x_columns]
-    if isinstance(kind, Hac):
-        meat = (
-            score_meat(instruments, residual, kind)
-            / np.outer(scale, scale)[:n_instruments, :n_instruments]
-        )
-        meat = first.T @ meat @ first
-    else:
+    if isinstance(kind, Clustered):
         fitted = (instruments / scale[:n_instruments]) @ first
         meat = score_meat(fitted, residual, kind)
+    else:
+        n_rows = joined.shape[0]
+        n_lags = kind.lags(n_rows) if isinstance(kind, Hac) else 0
+        few = 1.0 if isinstance(kind, Hac) else n_rows / (n_rows - len(x_columns))
+        units = np.outer(scale, scale)[:n_instruments, :n_instruments]
+        meat = first.T @ (bartlett_meat(instruments, residual, n_lags) * few / units) @ first
     unit = np.outer(scale[x_columns], scale[x_columns])
     return estimate, bread @ meat @ bread / unit
 
@@ -318,7 +332,7 @@ class IvFit(Record):
 
     def tests_frame(self) -> pl.DataFrame:
         """Return the tests, one row each."""
-        return tests_frame(self.tests)
+        return frame_of_tests(self.tests)
 
 
 def fit_iv(
