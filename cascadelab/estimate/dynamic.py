@@ -100,7 +100,7 @@ class LocalProjection(Record):
         ]
         return Summary(title="Local projection", rows=rows, frame=self.to_frame())
 
-    def plot(self) -> alt.LayerChart | alt.FacetChart:
+    def plot(self) -> alt.TopLevelMixin:
         """Altair chart of the response with its 95 % band."""
         from cascadelab.charts.estimate import response_chart
 

@@ -346,7 +346,7 @@ class Consistency(Record):
             title="Consistency of the gain", rows=rows, frame=self.to_frame(), notes=[note]
         )
 
-    def plot(self) -> alt.LayerChart | alt.FacetChart:
+    def plot(self) -> alt.TopLevelMixin:
         """Altair chart of all estimates on the axis of g, with the line g = 1."""
         from cascadelab.charts.estimate import consistency_chart
 

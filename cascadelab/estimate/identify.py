@@ -163,7 +163,7 @@ class IdentifiedEstimate(Record):
         ]
         return Summary(title=self.design, rows=rows, frame=self.to_frame(), notes=notes)
 
-    def plot(self) -> alt.LayerChart | alt.FacetChart:
+    def plot(self) -> alt.TopLevelMixin:
         """Altair chart of OLS beside the identified estimate, 95 % intervals."""
         from cascadelab.charts.estimate import coefficient_chart
 

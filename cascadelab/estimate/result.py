@@ -219,7 +219,7 @@ class FitResult(Record):
             title=self.model, rows=rows, frame=self.to_frame(), notes=[*notes, *self.notes]
         )
 
-    def plot(self) -> alt.LayerChart | alt.FacetChart:
+    def plot(self) -> alt.TopLevelMixin:
         """Altair chart of estimates with 95 % intervals, the constant left out."""
         from cascadelab.charts.estimate import coefficient_chart
 

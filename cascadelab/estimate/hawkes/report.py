@@ -92,6 +92,9 @@ class BranchingReport(Record):
                 f"The rate switches between {pieces} pieces; n falls from "
                 f"{self.unguarded.branching_ratio:.2f} to {n:.2f} once they are allowed for."
             )
+        if math.isnan(self.interval()[1]):
+            hit = ", ".join(self.guarded.at_bound) or "the curvature"
+            return f"n = {n:.2f} without an interval ({hit} at a bound): nothing can be concluded."
         words = "consistent with near-critical" if self.is_near_critical else "not near-critical"
         return f"n = {n:.2f} with {pieces} baseline piece(s): {words}."
 
