@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.linear import with_constant
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = [
     "BootstrapResult",
@@ -114,6 +118,15 @@ class BootstrapResult(Record):
     def basic_interval(self, level: float = 0.95) -> FloatArray:
         """Basic (reflected) interval, shape (k, 2): twice the estimate minus the percentiles."""
         return 2.0 * self.estimate[:, None] - self.conf_int(level)[:, ::-1]
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of estimates with 95 % percentile intervals."""
+        import polars as pl
+
+        from cascadelab.charts.estimate import coefficient_chart
+
+        frame = self.to_frame().with_columns(unit=pl.lit(""))
+        return coefficient_chart(frame, title=self.name)
 
     def summary(self) -> Summary:
         """Return estimates with bootstrap errors and percentile intervals."""

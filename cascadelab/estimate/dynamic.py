@@ -216,6 +216,12 @@ class HasbrouckFit(Record):
             }
         )
 
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the response with its 95 % band."""
+        from cascadelab.charts.estimate import response_chart
+
+        return response_chart(self.to_frame(), title="Response to flow", unit="return per unit")
+
     def summary(self) -> Summary:
         """Return long-run response and information share."""
         low, high = self.share_interval

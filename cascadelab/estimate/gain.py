@@ -103,6 +103,12 @@ class Gain(Record):
             }
         )
 
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the gain with its interval and the line g = 1."""
+        from cascadelab.charts.estimate import consistency_chart
+
+        return consistency_chart(self.to_frame())
+
     def summary(self) -> Summary:
         """Return gain, interval, interval of A and P(g >= 1)."""
         a_low, a_high = self.amplification_interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ from cascadelab.estimate.weak import (
     tf_interval,
 )
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["IvFit", "IvLabels", "fit_iv", "two_stage_least_squares"]
 
@@ -311,6 +314,14 @@ class IvFit(Record):
             rows = fit.to_frame().filter(pl.col("term").is_in(terms))
             parts.append(rows.insert_column(0, pl.Series("equation", [label] * rows.height)))
         return pl.concat(parts)
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of OLS beside 2SLS, 95 % intervals."""
+        from cascadelab.charts.estimate import coefficient_chart
+
+        frame = self.to_frame().filter(pl.col("equation").is_in(["OLS", "2SLS"]))
+        named = frame.with_columns(term=pl.col("equation"))
+        return coefficient_chart(named, title=f"Slope of {self.fit.outcome} on {self.term}")
 
     def summary(self) -> Summary:
         """Return slopes, effective F, Anderson–Rubin and tF sets, and tests."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from cascadelab.estimate.quantile_solver import check_loss, quantile_coefficient
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["QUANTILES", "QuantileFits", "equal_slopes_test", "quantile_regression"]
 
@@ -56,6 +59,14 @@ class QuantileFits(Record):
             for quantile, fit in zip(self.quantiles, self.fits, strict=True)
         ]
         return pl.concat(parts)
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of slopes by quantile, the constant left out."""
+        from cascadelab.charts.estimate import coefficient_chart
+
+        words = pl.col("term") + " at " + pl.col("quantile").cast(pl.String)
+        frame = self.to_frame().filter(pl.col("term") != "constant").with_columns(term=words)
+        return coefficient_chart(frame, title="Slopes by quantile of the outcome")
 
     def summary(self) -> Summary:
         """Return all coefficients, quantile by quantile."""

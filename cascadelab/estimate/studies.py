@@ -48,6 +48,7 @@ __all__ = [
     "laboratory_placebos",
     "laboratory_times",
     "lag_and_sample_variants",
+    "real_day",
     "report_streams",
 ]
 
@@ -89,6 +90,19 @@ def forced_sales_designs(
     plain = ols(returns, sales, names=["forced sales"], labels=labels)
     rng = np.random.default_rng(seed)
     return plain, rigobon(returns, sales, regime=stress, rng=rng, n_draws=199)
+
+
+def real_day(data_dir: Path | str, *, seed: int) -> pl.DataFrame:
+    """OLS and S3 of the minutes of 2021-05-19 on Aave v2 sales of ETH and LINK, one row each.
+
+    Both are slopes of returns turned so that a positive number is impact: sales lower prices.
+    """
+    rows = []
+    for coin in ("ETH", "LINK"):
+        minutes = aave_minutes(data_dir, coin=coin)
+        _, shifted = forced_sales_designs(minutes, stress_hours=(12, 14), seed=seed)
+        rows.append(shifted.to_frame().insert_column(0, pl.Series("coin", [coin] * 2)))
+    return pl.concat(rows)
 
 
 def laboratory_exposure_shock(draw: LaboratoryDraw) -> IdentifiedEstimate:

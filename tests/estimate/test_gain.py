@@ -247,3 +247,26 @@ def test_block_asserts_times_and_prints_what_was_left_out(estimate):
         )
     block = default_block(evidence(estimate, model=NotDone(reason="no ledger for this event")))
     assert "no ledger for this event" in str(block)
+
+
+def test_results_plot_themselves():
+    from cascadelab.estimate import fit_iv, hasbrouck_var, moving_block_ols, quantile_regression
+
+    rng = np.random.default_rng(0)
+    z, v = rng.normal(size=(2, 400))
+    d = z + v
+    y = d + v + rng.normal(size=400)
+    times = simulate_hawkes(0.3, 0.5, 1.0, duration_s=500, rng=rng)
+    results = [
+        fit_iv(y, d, z),
+        hasbrouck_var(y, d, rng=rng, n_lags=1, n_horizons=5, n_draws=20),
+        moving_block_ols(y, d, names=["d"], rng=rng, n_draws=50),
+        quantile_regression(y, d, names=["d"], quantiles=[0.25, 0.5]),
+        fit_exponential(times, 500, resolution_s=1e-3),
+        gain_estimate((0.05, 0.004), 12.0),
+    ]
+    for result in results:
+        assert result.plot().to_dict()["title"]
+        assert r"\toprule" in result.to_latex()
+        assert "<table" in result.to_html()
+        assert "#figure" in result.to_typst()

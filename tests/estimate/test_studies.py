@@ -110,3 +110,9 @@ def test_a_draft_prints_what_is_not_part_of_the_question(tmp_path: Path):
     assert "not part of this notebook" in str(stored)
     both = replace(draft, data=(note, synthetic_note("lab", n_rows=1)))
     assert default_block(both).content["is_synthetic"] is True
+
+
+def test_the_real_day_shows_ols_beside_the_shifted_variance(real_data: Path):
+    frame = studies.real_day(real_data, seed=0)
+    assert frame["coin"].to_list() == ["ETH", "ETH", "LINK", "LINK"]
+    assert frame["design"].to_list()[:2] == ["OLS", "S3 heteroskedasticity (Rigobon)"]

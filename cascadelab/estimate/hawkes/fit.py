@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from cascadelab.estimate.hawkes.kernel import (
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult, critical_value
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["HawkesFit", "fit_exponential", "fit_power_law", "fit_sum_of_exponentials"]
 
@@ -92,6 +96,10 @@ class HawkesFit(Record):
     def to_frame(self) -> pl.DataFrame:
         """Return the parameters, one row each."""
         return self.fit.to_frame()
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the parameters with 95 % intervals."""
+        return self.fit.plot()
 
     def summary(self) -> Summary:
         """Return branching ratio with interval, likelihood and parameters."""

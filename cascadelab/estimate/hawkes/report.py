@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from cascadelab.estimate.hawkes.regimes import fit_with_regimes
 from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["BranchingReport", "branching_report"]
 
@@ -113,6 +117,15 @@ class BranchingReport(Record):
             rows.append(("per engine step", *step))
         schema = ["estimator", "branching_ratio", "low", "high"]
         return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the branching ratio with and without the guards."""
+        from cascadelab.charts.estimate import branching_chart
+
+        low, high = self.interval()
+        row = {"stream": "events", "unguarded": self.unguarded.branching_ratio}
+        row |= {"guarded": self.branching_ratio, "low": low, "high": high}
+        return branching_chart(pl.DataFrame([row]))
 
     def summary(self) -> Summary:
         """Return verdict, estimates side by side, clock and tests."""
