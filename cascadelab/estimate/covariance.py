@@ -122,6 +122,9 @@ class Clustered:
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            row = int(np.isnan(labels.reshape(n_obs, -1)).any(axis=1).argmax())
+            raise DataError(f"Cluster label of row {row} is nan. Expected a label. Name the rest.")
         parts = labels.reshape(n_obs, -1).T
         coded = [np.unique(part, return_inverse=True)[1].astype(np.int64) for part in parts]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)

@@ -144,7 +144,7 @@ def local_projection(
     check_moves(q, "signed flow")
     steps = tuple(int(h) for h in horizons)
     longest = max(steps, default=-1)
-    if list(steps) != sorted(set(steps)) or steps[0] < 0 or n_lags < 0:
+    if not steps or list(steps) != sorted(set(steps)) or steps[0] < 0 or n_lags < 0:
         raise ParameterError(f"horizons are {horizons!r}; expected increasing, from 0 on.")
     if r.size < longest + n_lags + 10 * (2 * n_lags + 2):
         raise DataError(

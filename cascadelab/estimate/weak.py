@@ -315,7 +315,10 @@ def control_function_test(
     left = residualised(endogenous, instruments).reshape(outcome.size, -1)
     full = np.column_stack([design, left])
     if np.linalg.matrix_rank(full) < full.shape[1]:
-        raise DataError("First-stage residuals are collinear. Expected m distinct regressors.")
+        raise DataError(
+            "The instruments reproduce the endogenous regressor exactly. Expected a first stage "
+            "with residuals. Use instruments that differ from it."
+        )
     bread = np.linalg.inv(full.T @ full)
     estimate = bread @ (full.T @ outcome)
     cov = bread @ score_meat(full, outcome - full @ estimate, kind) @ bread

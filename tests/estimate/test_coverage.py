@@ -31,8 +31,8 @@ def moving_average(rng, n, width=4):
 
 
 def kyle(rng):
-    flow = moving_average(rng, 800)
-    fit = kyle_slope(0.5 * flow + moving_average(rng, 800), flow)
+    flow = moving_average(rng, 800, width=2)
+    fit = kyle_slope(0.5 * flow + moving_average(rng, 800, width=2), flow)
     return fit.interval("signed flow"), 0.5
 
 

@@ -39,6 +39,7 @@ from cascadelab.estimate.hawkes.kernel import (
     rescaled_gaps,
     value_and_gradient,
 )
+from cascadelab.estimate.warn import TiedEventsWarning
 
 TIMES = (0.5, 1.1, 1.2, 2.7, 2.75, 4.0)
 DATUM = (np.array([0.4]), np.array([0.6]), np.array([1.5]))
@@ -262,6 +263,13 @@ def test_univariate_is_the_multivariate_of_one_type():
     many = fit_multivariate(times, types, 1000, names=["all"], resolution_s=1e-3)
     assert many.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-4)
     assert many.branching[0, 0] == pytest.approx(one.branching_ratio, abs=1e-3)
+
+
+def test_tied_events_warn_and_identical_ones_are_refused():
+    with pytest.warns(TiedEventsWarning, match="75% of the events"):
+        fit_exponential(np.repeat(np.arange(51.0) + 0.5, 4), 52.0, resolution_s=1.0)
+    with pytest.raises(DataError, match="All events are at 5 s"):
+        fit_exponential(np.full(50, 5.0), 10.0, resolution_s=0.1)
 
 
 def test_bad_event_times_are_refused():

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
+from cascadelab.errors import DataError
 from cascadelab.estimate import Clustered, Hac, Robust
 from cascadelab.estimate import iv as iv_module
 from cascadelab.estimate.iv import IvLabels, fit_iv, two_stage_least_squares
@@ -186,6 +187,12 @@ def test_collinear_and_constant_instruments_are_named():
         two_stage_least_squares(y, d * 0, z[:, 0], controls=w)
     with pytest.raises(CollinearError, match="'forced flow'"):
         two_stage_least_squares(y, w[:, 0] + 1, z[:, 0], controls=w)
+
+
+def test_an_instrument_equal_to_the_regressor_is_refused():
+    y, d, _, w = draw()
+    with pytest.raises(DataError, match="reproduce the endogenous regressor"):
+        fit_iv(y, d, d, controls=w)
 
 
 def test_summary_prints_first_stage_reduced_form_and_sets():

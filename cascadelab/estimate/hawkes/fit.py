@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from cascadelab.estimate.hawkes.kernel import (
 )
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult, critical_value
+from cascadelab.estimate.warn import TiedEventsWarning
 from cascadelab.units import FloatArray
 
 if TYPE_CHECKING:
@@ -189,7 +191,24 @@ def fit_sum_of_exponentials(
     edges_s: npt.ArrayLike | None = None,
 ) -> HawkesFit:
     """Sum of exponentials; parameters of :func:`fit_exponential` and their number."""
-    return _fit(event_times(times_s, duration_s, edges_s), n_exponentials, resolution_s, None)
+    events = event_times(times_s, duration_s, edges_s)
+    _warn_ties(events)
+    return _fit(events, n_exponentials, resolution_s, None)
+
+
+def _warn_ties(events: EventTimes) -> None:
+    share = float(np.mean(np.diff(events.times_s) == 0))
+    if share > 0.01:
+        text = (
+            f"{share:.0%} of the events are stamped at the time of another; batches and coarse "
+            f"stamps look like excitation. Use branching_report, which looks for a clock."
+        )
+        warnings.warn(text, TiedEventsWarning, stacklevel=3)
+
+
+def fit_quietly(times_s: npt.ArrayLike, duration_s: float, *, resolution_s: float) -> HawkesFit:
+    """Exponential fit on one piece without the warning on ties; the report looks for a clock."""
+    return _fit(event_times(times_s, duration_s), 1, resolution_s, None)
 
 
 def refit(near: HawkesFit, times_s: npt.ArrayLike, *, resolution_s: float) -> HawkesFit:

@@ -76,6 +76,8 @@ def event_times(
     if (np.diff(times) < 0).any():
         row = int((np.diff(times) < 0).argmax()) + 1
         raise DataError(f"Event {row} at {times[row]:g} is before the one above. Sort the times.")
+    if times[0] == times[-1]:
+        raise DataError(f"All events are at {times[0]:g} s. Expected distinct times. Check them.")
     if times[0] < 0 or times[-1] > duration_s:
         raise DataError(
             f"Events run from {times[0]:g} to {times[-1]:g} s. Expected [0, {duration_s:g}]. "

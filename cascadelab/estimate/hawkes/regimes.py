@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.estimate.hawkes.counts import event_counts
-from cascadelab.estimate.hawkes.fit import HawkesFit, fit_exponential, refit
+from cascadelab.estimate.hawkes.fit import HawkesFit, fit_quietly, refit
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.units import FloatArray
 
@@ -111,7 +111,7 @@ def _piecewise(
     """Fit on given pieces, started from the kernels of the fits with fewer pieces as well."""
     duration_s = float(edges[-1])
     if not before:
-        return fit_exponential(times_s, duration_s, resolution_s=resolution_s)
+        return fit_quietly(times_s, duration_s, resolution_s=resolution_s)
     starts = [replace(fit, edges_s=edges) for fit in (before[0], before[-1])]
     slow = replace(before[0], edges_s=edges, branching=np.array([0.1]))
     fits = [refit(start, times_s, resolution_s=resolution_s) for start in (*starts, slow)]
