@@ -105,14 +105,19 @@ def columns(*parts: FloatArray) -> FloatArray:
 
 def check_moves(values: FloatArray, name: str) -> None:
     """Raise :class:`ConstantRegressorError` if a vector never moves."""
+    if values.size > 1 and values[0] != values[-1]:
+        return
     if values.size == 0 or float(np.ptp(values)) == 0.0:
         raise ConstantRegressorError.of(name, float(values[0]) if values.size else float("nan"))
 
 
-def check_independent(design: FloatArray, names: Sequence[str], what: str) -> None:
+def check_independent(
+    design: FloatArray, names: Sequence[str], what: str, gram: FloatArray | None = None
+) -> None:
     """Raise :class:`CollinearError` naming the first column that the earlier ones reproduce.
 
     A column counts as reproduced when less than 1e-10 of its length is left after projection.
+    `gram`, the cross-products of `design`, saves a pass where it is known.
     """
     n_rows, n_columns = design.shape
     if n_rows < n_columns:
@@ -120,14 +125,13 @@ def check_independent(design: FloatArray, names: Sequence[str], what: str) -> No
             f"{what}: {n_rows} rows for {n_columns} columns. Expected more rows than columns. "
             f"Drop columns or lengthen the sample."
         )
-    length = np.sqrt(np.einsum("ij,ij->j", design, design))
+    gram = design.T @ design if gram is None else gram
+    length = np.sqrt(np.diag(gram))
     for position in np.flatnonzero(length == 0.0):
         raise ConstantRegressorError.of(names[int(position)], 0.0)
-    scaled = design / length
-    gram = scaled.T @ scaled
-    if np.linalg.eigvalsh(gram)[0] > 1e-8:
+    if np.linalg.eigvalsh(gram / np.outer(length, length))[0] > 1e-8:
         return
-    left = np.abs(np.diag(np.linalg.qr(scaled, mode="r")))
+    left = np.abs(np.diag(np.linalg.qr(design / length, mode="r")))
     dependent = np.flatnonzero(left < 1e-10)
     if dependent.size:
         raise CollinearError.of(what, tuple(names), names[int(dependent[0])])

@@ -19,7 +19,9 @@ __all__ = [
     "Robust",
     "bartlett_meat",
     "bartlett_meat_by_lags",
+    "least_squares",
     "newey_west_lags",
+    "score_meat",
 ]
 
 #: Rows whose scores are held at once: they stay in the processor's cache.
@@ -120,6 +122,9 @@ class Clustered:
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            row = int(np.isnan(labels.reshape(n_obs, -1)).any(axis=1).argmax())
+            raise DataError(f"Cluster label of row {row} is nan. Expected a label. Name the rest.")
         parts = labels.reshape(n_obs, -1).T
         coded = [np.unique(part, return_inverse=True)[1].astype(np.int64) for part in parts]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)
@@ -200,3 +205,70 @@ def bartlett_meat_by_lags(regressors: FloatArray, residual: FloatArray, n_lags: 
         gamma = scores[lag:].T @ scores[:-lag]
         total = total + (1.0 - lag / (n_lags + 1.0)) * (gamma + gamma.T)
     return np.asarray(total)
+
+
+def least_squares(regressors: FloatArray, targets: FloatArray) -> FloatArray:
+    """Least-squares coefficients of one or several targets on the same regressors.
+
+    Parameters
+    ----------
+    regressors : ndarray of shape (n, k)
+        Full rank.
+    targets : ndarray of shape (n,) or (n, m)
+
+    Returns
+    -------
+    ndarray of shape (k,) or (k, m)
+
+    Notes
+    -----
+    Cross-products of scaled columns with one step of refinement; a singular-value solution where
+    they are badly conditioned.
+    """
+    gram = regressors.T @ regressors
+    scale = np.sqrt(np.diag(gram))
+    if (scale == 0).any() or np.linalg.cond(gram / np.outer(scale, scale)) > 1e8:
+        return np.asarray(np.linalg.lstsq(regressors, targets, rcond=None)[0])
+    inverse = np.linalg.inv(gram / np.outer(scale, scale)) / np.outer(scale, scale)
+    solution = inverse @ (regressors.T @ targets)
+    solution = solution + inverse @ (regressors.T @ (targets - regressors @ solution))
+    return np.asarray(solution)
+
+
+def score_meat(regressors: FloatArray, residual: FloatArray, kind: ErrorKind) -> FloatArray:
+    """Middle matrix of the sandwich for any error kind, small-sample factors as statsmodels'.
+
+    Parameters
+    ----------
+    regressors : ndarray of shape (n, k)
+        Whatever multiplies the residual in the scores: regressors, fitted regressors, Jacobian.
+    residual : ndarray of shape (n,)
+    kind : Hac, Robust or Clustered
+
+    Returns
+    -------
+    ndarray of shape (k, k)
+    """
+    n_rows, n_columns = regressors.shape
+    if isinstance(kind, Hac):
+        return bartlett_meat(regressors, residual, kind.lags(n_rows))
+    if isinstance(kind, Robust):
+        return np.asarray(bartlett_meat(regressors, residual, 0) * (n_rows / (n_rows - n_columns)))
+    kind.statsmodels_options(n_rows)
+    codes = kind.codes(n_rows).reshape(n_rows, -1)
+    scores = regressors * residual[:, None]
+    total = sum(_cluster_meat(scores, column) for column in codes.T)
+    if codes.shape[1] == 2:
+        crossed = codes[:, 0] * (codes[:, 1].max() + 1) + codes[:, 1]
+        joint = np.unique(crossed, return_inverse=True)[1]
+        total = total - _cluster_meat(scores, joint)
+    return np.asarray(total)
+
+
+def _cluster_meat(scores: FloatArray, codes: npt.NDArray[np.int64]) -> FloatArray:
+    n_rows, n_columns = scores.shape
+    n_groups = int(codes.max()) + 1
+    sums = np.zeros((n_groups, n_columns))
+    np.add.at(sums, codes, scores)
+    factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_columns)
+    return np.asarray(factor * (sums.T @ sums))

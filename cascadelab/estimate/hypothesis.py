@@ -14,7 +14,7 @@ from cascadelab.errors import ParameterError
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
 
-__all__ = ["HypothesisTest", "invalid_test", "tests_frame", "wald_test"]
+__all__ = ["HypothesisTest", "frame_of_tests", "invalid_test", "wald_test"]
 
 Distribution = Literal["chi2", "F", "normal", "bootstrap", "permutation", "exact", "none"]
 
@@ -117,7 +117,7 @@ def invalid_test(name: str, null: str, reason: str) -> HypothesisTest:
     return HypothesisTest(name=name, statistic=math.nan, null=null, reason=reason)
 
 
-def tests_frame(tests: tuple[HypothesisTest, ...]) -> pl.DataFrame:
+def frame_of_tests(tests: tuple[HypothesisTest, ...]) -> pl.DataFrame:
     """Return tests as a frame: test, null, statistic, reference, p_value, remark."""
     return pl.DataFrame(
         {

@@ -85,7 +85,7 @@ def ols(
     NonFiniteError
         A row holds NaN or infinity.
     ConstantRegressorError, CollinearError
-        A column is constant or depends on the others.
+        The outcome or a column is constant, or a column depends on the others.
 
     Notes
     -----
@@ -102,6 +102,7 @@ def ols(
     kind, words = errors or Hac(), labels or Labels()
     y = vector(outcome, words.outcome)
     x = matrix(regressors, names, y.size, "regressors")
+    check_moves(y, words.outcome)
     for position, name in enumerate(names):
         check_moves(x[:, position], name)
     design = with_constant(x)

@@ -252,6 +252,7 @@ def _fit_power(
     title: str,
 ) -> FitResult:
     size, sign = np.abs(flow), np.sign(flow)
+    check_moves(size[size > 0], "absolute flow")
     logs = np.log(np.where(size > 0, size, 1.0))
 
     def curve(exponent: float) -> tuple[FloatArray, FloatArray]:

@@ -13,7 +13,7 @@ import polars as pl
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import fraction
-from cascadelab.estimate.hypothesis import HypothesisTest, tests_frame, wald_test
+from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests, wald_test
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
 
@@ -198,7 +198,7 @@ class FitResult(Record):
 
     def tests_frame(self) -> pl.DataFrame:
         """Return the attached tests, one row each."""
-        return tests_frame(self.tests)
+        return frame_of_tests(self.tests)
 
     def summary(self) -> Summary:
         """Return variables, sample, covariance estimator, table, and every test with its null."""
@@ -219,7 +219,7 @@ class FitResult(Record):
             title=self.model, rows=rows, frame=self.to_frame(), notes=[*notes, *self.notes]
         )
 
-    def plot(self) -> alt.LayerChart | alt.FacetChart:
+    def plot(self) -> alt.TopLevelMixin:
         """Altair chart of estimates with 95 % intervals, the constant left out."""
         from cascadelab.charts.estimate import coefficient_chart
 

@@ -16,6 +16,7 @@ __all__ = [
     "NaiveGainError",
     "NonFiniteError",
     "SelectionError",
+    "TiedEventsWarning",
     "WeakInstrumentWarning",
     "warn_few_clusters",
     "warn_long_lag",
@@ -82,6 +83,10 @@ class FewClustersWarning(EstimateWarning):
 
 class LongLagWarning(EstimateWarning):
     """The HAC lag is longer than a tenth of the sample: errors are biased down."""
+
+
+class TiedEventsWarning(EstimateWarning):
+    """Events share time stamps: batches look like excitation. Use branching_report."""
 
 
 class WeakInstrumentWarning(EstimateWarning):

@@ -120,6 +120,16 @@ def test_constant_flow_is_refused():
         kyle_slope(np.arange(20.0), np.zeros(20))
 
 
+def test_a_constant_outcome_and_a_missing_cluster_are_refused():
+    y, x, names = draw()
+    with pytest.raises(ConstantRegressorError, match="'return' is constant"):
+        ols(np.ones_like(y), x, names=names)
+    groups = np.arange(600.0) % 40
+    groups[7] = np.nan
+    with pytest.raises(DataError, match="row 7 is nan"):
+        ols(y, x, names=names, errors=Clustered(groups=groups))
+
+
 def test_wrong_lengths_empty_and_text_are_refused():
     with pytest.raises(DataError, match="3 rows"):
         kyle_slope(np.arange(4.0), np.arange(3.0))

@@ -14,7 +14,7 @@ from cascadelab.estimate import (
     regularised_square_root,
     wardlaw_check,
 )
-from cascadelab.estimate.warn import SelectionError
+from cascadelab.estimate.warn import ConstantRegressorError, SelectionError
 
 
 def noisy_impact(n=20_000, exponent=0.5, prefactor=1.0, noise=2.0, seed=3):
@@ -61,6 +61,12 @@ def test_exponent_that_is_not_identified_raises_with_the_last_iterate():
     with pytest.raises(ConvergenceError, match="exponent ran to") as caught:
         power_law(np.sign(flow) * np.abs(flow) ** 4.0, flow)
     assert caught.value.last > 2.9
+
+
+def test_flow_of_one_size_has_no_exponent():
+    y, flow = noisy_impact(n=200)
+    with pytest.raises(ConstantRegressorError, match="absolute flow"):
+        power_law(y, np.sign(flow))
 
 
 def test_bins_need_rows_and_scales_must_be_positive():

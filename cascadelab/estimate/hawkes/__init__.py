@@ -1,0 +1,48 @@
+"""Hawkes processes with the guards that keep clocks and regimes from looking critical."""
+
+from __future__ import annotations
+
+from cascadelab.estimate.hawkes.clock import ClockTest, detect_clock
+from cascadelab.estimate.hawkes.counts import count_branching, event_counts, inar
+from cascadelab.estimate.hawkes.fit import (
+    HawkesFit,
+    fit_exponential,
+    fit_power_law,
+    fit_sum_of_exponentials,
+)
+from cascadelab.estimate.hawkes.goodness import likelihood_ratio_test, time_rescaling_tests
+from cascadelab.estimate.hawkes.kernel import log_likelihood
+from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes, fit_multivariate
+from cascadelab.estimate.hawkes.regimes import fit_with_regimes, rate_segments
+from cascadelab.estimate.hawkes.report import BranchingReport, branching_report
+from cascadelab.estimate.hawkes.simulate import (
+    poisson_pieces,
+    simulate_hawkes,
+    simulate_multivariate,
+    simulate_power_law,
+)
+
+__all__ = [
+    "BranchingReport",
+    "ClockTest",
+    "HawkesFit",
+    "MultivariateHawkes",
+    "branching_report",
+    "count_branching",
+    "detect_clock",
+    "event_counts",
+    "fit_exponential",
+    "fit_multivariate",
+    "fit_power_law",
+    "fit_sum_of_exponentials",
+    "fit_with_regimes",
+    "inar",
+    "likelihood_ratio_test",
+    "log_likelihood",
+    "poisson_pieces",
+    "rate_segments",
+    "simulate_hawkes",
+    "simulate_multivariate",
+    "simulate_power_law",
+    "time_rescaling_tests",
+]

@@ -1,0 +1,163 @@
+"""Does the model fit? Time rescaling and likelihood ratio, p-values by parametric bootstrap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.errors import ConvergenceError, DataError
+from cascadelab.estimate.hawkes.fit import HawkesFit, refit
+from cascadelab.estimate.hawkes.kernel import event_times
+from cascadelab.estimate.hawkes.simulate import poisson_pieces, simulate_hawkes
+from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
+from cascadelab.units import FloatArray
+
+__all__ = ["likelihood_ratio_test", "time_rescaling_tests"]
+
+
+def _ks(gaps: FloatArray) -> float:
+    """Kolmogorov–Smirnov distance of gaps to the unit exponential, times root n."""
+    values = -np.expm1(-np.sort(gaps))
+    n = values.size
+    ranks = np.arange(1, n + 1) / n
+    return float(max(np.max(ranks - values), np.max(values - ranks + 1.0 / n)) * math.sqrt(n))
+
+
+def _ljung_box(gaps: FloatArray, n_lags: int) -> float:
+    """Ljung–Box Q of the normal scores of the gaps."""
+    centred = gaps - gaps.mean()
+    variance = float(centred @ centred)
+    n = gaps.size
+    total = 0.0
+    for lag in range(1, n_lags + 1):
+        total += (float(centred[lag:] @ centred[:-lag]) / variance) ** 2 / (n - lag)
+    return n * (n + 2.0) * total
+
+
+def _redrawn(fit: HawkesFit, rng: np.random.Generator) -> FloatArray:
+    return simulate_hawkes(
+        fit.baseline,
+        fit.branching,
+        fit.decay,
+        duration_s=float(fit.edges_s[-1]),
+        rng=rng,
+        edges_s=fit.edges_s,
+    )
+
+
+def _bootstrap(
+    draw: Callable[[], FloatArray],
+    statistic: Callable[[FloatArray], npt.ArrayLike],
+    n_draws: int,
+) -> FloatArray:
+    rows = []
+    for _ in range(n_draws):
+        try:
+            rows.append(statistic(draw()))
+        except (DataError, ConvergenceError):
+            continue
+    if len(rows) < n_draws / 2:
+        raise DataError(
+            f"Only {len(rows)} of {n_draws} bootstrap samples could be fitted. Expected half. "
+            f"There are too few events."
+        )
+    return np.array(rows)
+
+
+def time_rescaling_tests(
+    fit: HawkesFit,
+    times_s: npt.ArrayLike,
+    *,
+    resolution_s: float,
+    rng: np.random.Generator,
+    n_draws: int = 99,
+    n_lags: int = 10,
+) -> tuple[HypothesisTest, HypothesisTest]:
+    """Kolmogorov–Smirnov and Ljung–Box tests of the rescaled gaps, exponential kernels.
+
+    Parameters
+    ----------
+    fit : HawkesFit
+        Exponential kernel with a branching ratio below 1.
+    times_s : array_like of shape (n,)
+    resolution_s : float
+    rng : numpy.random.Generator
+    n_draws : int
+        Samples drawn from the fit and refitted: p-values with fitted parameters would be too
+        large without it.
+    n_lags : int
+
+    Returns
+    -------
+    tuple of HypothesisTest
+    """
+    null = "the rescaled gaps are independent unit exponentials"
+    names = ("time rescaling, Kolmogorov-Smirnov", "time rescaling, Ljung-Box")
+    if fit.kernel != "exponential" or fit.branching_ratio >= 0.999:
+        reason = "bootstrap needs an exponential kernel and a branching ratio below 1"
+        return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
+
+    def statistics(sample: FloatArray) -> tuple[float, float]:
+        gaps = refit(fit, sample, resolution_s=resolution_s).rescaled_gaps(sample)
+        return _ks(gaps), _ljung_box(gaps, n_lags)
+
+    gaps = fit.rescaled_gaps(times_s)
+    actual = np.array([_ks(gaps), _ljung_box(gaps, n_lags)])
+    draws = _bootstrap(lambda: _redrawn(fit, rng), statistics, n_draws)
+    p_values = (1.0 + (draws >= actual).sum(axis=0)) / (draws.shape[0] + 1.0)
+    first, second = (
+        HypothesisTest(
+            name=name,
+            statistic=float(value),
+            null=null,
+            distribution="bootstrap",
+            p_value=float(p_value),
+        )
+        for name, value, p_value in zip(names, actual, p_values, strict=True)
+    )
+    return first, second
+
+
+def likelihood_ratio_test(
+    fit: HawkesFit,
+    times_s: npt.ArrayLike,
+    *,
+    resolution_s: float,
+    rng: np.random.Generator,
+    n_draws: int = 99,
+) -> HypothesisTest:
+    """Poisson against Hawkes on the fit's own baseline pieces; the null is on a boundary.
+
+    Parameters are those of :func:`time_rescaling_tests`. The p-value comes from Poisson samples
+    with the fitted piece rates, each fitted with and without excitation.
+    """
+    if fit.kernel != "exponential":
+        reason = "implemented for the exponential kernel"
+        return invalid_test("Poisson against Hawkes", "no excitation", reason)
+    duration, edges = float(fit.edges_s[-1]), fit.edges_s
+    lengths = np.diff(edges)
+
+    def ratio(sample: FloatArray, fitted: HawkesFit | None = None) -> float:
+        events = event_times(sample, duration, edges)
+        counts = np.bincount(events.piece, minlength=lengths.size)
+        some = counts > 0
+        poisson = float(np.sum(counts[some] * np.log(counts[some] / lengths[some])) - sample.size)
+        full = fitted or refit(fit, sample, resolution_s=resolution_s)
+        return max(0.0, 2.0 * (full.log_likelihood - poisson))
+
+    times = np.asarray(times_s, dtype=np.float64)
+    actual = ratio(times, fit)
+    events = event_times(times, duration, edges)
+    rates = np.bincount(events.piece, minlength=lengths.size) / lengths
+    draws = _bootstrap(lambda: poisson_pieces(rates, edges, rng), ratio, n_draws)
+    p_value = (1.0 + np.sum(draws >= actual)) / (draws.size + 1.0)
+    return HypothesisTest(
+        name="Poisson against Hawkes",
+        statistic=actual,
+        null="events do not excite each other, given the baseline pieces",
+        distribution="bootstrap",
+        p_value=float(p_value),
+    )

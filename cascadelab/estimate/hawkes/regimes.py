@@ -1,0 +1,118 @@
+"""Pieces of constant rate, and the Hawkes fit that the Schwarz criterion prefers over them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.estimate.hawkes.counts import event_counts
+from cascadelab.estimate.hawkes.fit import HawkesFit, fit_quietly, refit
+from cascadelab.estimate.hawkes.kernel import event_times
+from cascadelab.units import FloatArray
+
+__all__ = ["fit_with_regimes", "rate_segments"]
+
+
+def rate_segments(
+    times_s: npt.ArrayLike, duration_s: float, *, n_segments: int, n_bins: int = 256
+) -> FloatArray:
+    """Edges of the best split into pieces of constant Poisson rate.
+
+    Parameters
+    ----------
+    times_s : array_like of shape (n,)
+    duration_s : float
+    n_segments : int
+        Pieces, at least 1.
+    n_bins : int
+        Bins on whose edges a change may lie.
+
+    Returns
+    -------
+    ndarray of shape (n_segments + 1,)
+        From 0 to `duration_s`.
+
+    Notes
+    -----
+    Dynamic programming on binned counts; exact for the binned likelihood.
+    """
+    counts = event_counts(times_s, duration_s, bin_s=duration_s / n_bins)
+    return _split(counts, n_segments)[n_segments - 1] * (duration_s / counts.size)
+
+
+def _split(counts: FloatArray, n_segments: int) -> list[FloatArray]:
+    """Best edges (in bins) for 1 to `n_segments` pieces."""
+    n_bins = counts.size
+    total = np.concatenate([[0.0], np.cumsum(counts)])
+    start, stop = np.meshgrid(np.arange(n_bins + 1), np.arange(n_bins + 1), indexing="ij")
+    size, events = stop - start, total[stop] - total[start]
+    cost = np.full(size.shape, np.inf)
+    valid = size > 0
+    busy = valid & (events > 0)
+    cost[valid] = 0.0
+    cost[busy] = -events[busy] * np.log(events[busy] / size[busy])
+    best = cost[0].copy()
+    origin: list[npt.NDArray[np.int64]] = []
+    edges = [np.array([0.0, float(n_bins)])]
+    for _ in range(1, n_segments):
+        joined = best[:, None] + cost
+        came_from = joined.argmin(axis=0)
+        best = joined[came_from, np.arange(n_bins + 1)]
+        origin.append(came_from)
+        path = [n_bins]
+        for step in reversed(origin):
+            path.append(int(step[path[-1]]))
+        edges.append(np.array(sorted({0, *path}), dtype=np.float64))
+    return edges
+
+
+def fit_with_regimes(
+    times_s: npt.ArrayLike, duration_s: float, *, resolution_s: float, most_pieces: int = 12
+) -> tuple[HawkesFit, list[HawkesFit]]:
+    """Exponential Hawkes fits on 1, 2, 3, ... rate pieces; the first returned has the least BIC.
+
+    Parameters
+    ----------
+    times_s : array_like of shape (n,)
+    duration_s, resolution_s : float
+    most_pieces : int
+        Largest number of pieces; also at most one per 25 events.
+
+    Returns
+    -------
+    best : HawkesFit
+    all_fits : list of HawkesFit
+        In order of their number of pieces. Each change point counts as a parameter in the
+        criterion.
+    """
+    events = event_times(times_s, duration_s)
+    most = max(1, min(most_pieces, events.n_events // 25))
+    counts = event_counts(times_s, duration_s, bin_s=duration_s / 256)
+    splits = _split(counts, most)
+    fits: list[HawkesFit] = []
+    for split in splits:
+        edges = split * (duration_s / counts.size)
+        edges[-1] = duration_s
+        fits.append(_piecewise(times_s, edges, resolution_s, fits))
+    return fits[int(np.argmin([_score(fit) for fit in fits]))], fits
+
+
+def _score(fit: HawkesFit) -> float:
+    """Schwarz criterion with one parameter for every change point."""
+    return fit.bic + (fit.edges_s.size - 2) * math.log(fit.fit.n_obs)
+
+
+def _piecewise(
+    times_s: npt.ArrayLike, edges: FloatArray, resolution_s: float, before: list[HawkesFit]
+) -> HawkesFit:
+    """Fit on given pieces, started from the kernels of the fits with fewer pieces as well."""
+    duration_s = float(edges[-1])
+    if not before:
+        return fit_quietly(times_s, duration_s, resolution_s=resolution_s)
+    starts = [replace(fit, edges_s=edges) for fit in (before[0], before[-1])]
+    slow = replace(before[0], edges_s=edges, branching=np.array([0.1]))
+    fits = [refit(start, times_s, resolution_s=resolution_s) for start in (*starts, slow)]
+    return max(fits, key=lambda fit: fit.log_likelihood)

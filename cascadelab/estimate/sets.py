@@ -1,0 +1,117 @@
+"""Confidence sets that may be unbounded, disjoint or empty, told as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cascadelab.display import Summary, number
+from cascadelab.estimate.record import Record
+from cascadelab.units import FloatArray
+
+__all__ = ["ConfidenceSet", "set_below"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConfidenceSet(Record):
+    """A union of closed intervals; end-points may be infinite.
+
+    Parameters
+    ----------
+    name : str
+    level : float
+        Confidence level, fraction.
+    intervals : tuple of (low, high)
+        In increasing order, disjoint; empty tuple for the empty set.
+
+    Examples
+    --------
+    >>> both = ((-np.inf, -1.0), (2.0, np.inf))
+    >>> print(ConfidenceSet(name="AR", level=0.95, intervals=both).words)
+    (-inf, -1] or [2, inf)
+    """
+
+    name: str
+    level: float
+    intervals: tuple[tuple[float, float], ...]
+
+    @property
+    def kind(self) -> str:
+        """``"empty"``, ``"bounded"``, ``"half-line"``, ``"disjoint"`` or ``"whole line"``."""
+        if not self.intervals:
+            return "empty"
+        if len(self.intervals) > 1:
+            return "disjoint"
+        low, high = self.intervals[0]
+        n_infinite = math.isinf(low) + math.isinf(high)
+        return ("bounded", "half-line", "whole line")[n_infinite]
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether no end-point is infinite (the empty set is bounded)."""
+        return all(math.isfinite(end) for pair in self.intervals for end in pair)
+
+    def __contains__(self, value: float) -> bool:
+        return any(low <= value <= high for low, high in self.intervals)
+
+    @property
+    def words(self) -> str:
+        """Return the set in interval notation."""
+        if not self.intervals:
+            return "empty set"
+        return " or ".join(
+            ("(" if math.isinf(low) else "[")
+            + (f"{low:.5g}, {high:.5g}")
+            + (")" if math.isinf(high) else "]")
+            for low, high in self.intervals
+        )
+
+    def summary(self) -> Summary:
+        """Return level, kind and the set in interval notation."""
+        rows: list[tuple[str, object]] = [
+            ("level", number(self.level)),
+            ("kind", self.kind),
+            ("set", self.words),
+        ]
+        return Summary(title=self.name, rows=rows)
+
+
+def set_below(
+    gap: Callable[[FloatArray], FloatArray], *, centre: float, scale: float
+) -> tuple[tuple[float, float], ...]:
+    """Intervals on which ``gap(x) <= 0``, over the whole real line.
+
+    Parameters
+    ----------
+    gap : callable
+        Continuous; takes and returns vectors.
+    centre, scale : float
+        Where the detail is: the line is mapped by ``x = centre + scale * tan(angle)``.
+
+    Returns
+    -------
+    tuple of (low, high)
+        Infinite ends where `gap` stays at or below zero a billion scales away.
+    """
+    from scipy import optimize
+
+    def at(angle: FloatArray) -> FloatArray:
+        return gap(centre + scale * np.tan(angle))
+
+    edge = 0.5 * math.pi * (1 - 1e-9)
+    angles = np.linspace(-edge, edge, 4001)
+    values = at(angles)
+    inside = values <= 0
+    ends: list[float] = []
+    for position in np.flatnonzero(inside[1:] != inside[:-1]):
+        pair = (float(angles[position]), float(angles[position + 1]))
+        root = optimize.brentq(lambda angle: float(at(np.array([angle]))[0]), *pair, xtol=1e-15)
+        ends.append(centre + scale * math.tan(root))
+    if inside[0]:
+        ends.insert(0, -math.inf)
+    if inside[-1]:
+        ends.append(math.inf)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))

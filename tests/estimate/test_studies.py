@@ -1,0 +1,118 @@
+"""The studies behind the notebooks: shipped files, real files, and what they may claim."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cascadelab.charts.estimate import binned_chart, branching_chart, grades_chart, scatter_chart
+from cascadelab.errors import DataError
+from cascadelab.estimate import Laboratory, NotDone, SampleNote, default_block, simulate, studies
+from cascadelab.estimate.hawkes import detect_clock
+from cascadelab.estimate.notes import draft_evidence, file_note, synthetic_note
+
+
+def test_adl_counts_of_the_catalogue_are_an_identity_of_pairs():
+    frame, pairs = studies.adl_timeline()
+    assert pairs.n_adl_bins == 100
+    assert pairs.n_equal_bins == 83
+    assert pairs.correlation == pytest.approx(0.946, abs=5e-4)
+    assert pairs.unmatched_correlation == pytest.approx(0.015, abs=5e-4)
+    assert pairs.unmatched.sum() == 28_654
+    assert frame["liquidations"].sum() == 63_637
+    assert frame["adl"].sum() == 34_983
+    assert pairs.to_frame().height == frame.height
+
+
+def test_first_active_seconds_lie_on_a_grid_of_6_4_seconds():
+    frame, _ = studies.adl_timeline()
+    first = frame["second"].to_numpy()[:10].astype(float)
+    np.testing.assert_allclose(first, np.floor(np.arange(10) * 6.4), atol=1.0)
+    assert detect_clock(first, 64.0, resolution_s=1.0).period_s == pytest.approx(6.4, rel=0.03)
+
+
+def test_the_catalogue_does_not_support_the_claim_and_says_how_much_of_it_is_used():
+    study = studies.episode_cross_section()
+    assert 0.2 < study.share_used < 0.6
+    assert not study.test.is_rejected(0.05)
+    assert study.test.distribution == "exact"
+    assert "64 episodes" in study.fit.sample
+
+
+def test_laboratory_study_has_placebos_that_pass_and_stable_estimates():
+    draw = simulate(Laboratory(), np.random.default_rng(5))
+    estimate = studies.laboratory_exposure_shock(draw)
+    low, high = estimate.interval(0.99)
+    assert low < -0.05 < high
+    placebos = studies.laboratory_placebos(draw, np.random.default_rng(1))
+    assert not any(test.is_rejected(0.001) for test in placebos)
+    variants = studies.lag_and_sample_variants(draw)
+    assert variants.height == 4
+    assert (variants["low"] < variants["high"]).all()
+    grades = studies.laboratory_grades(Laboratory(n_bars=1000), n_draws=10, seed=1)
+    assert grades["mean"][0] < grades["mean"][1]
+    charts = [
+        grades_chart(grades, truth=-0.05),
+        scatter_chart(variants, x=("low", "low [1]"), y=("high", "high [1]"), title="t"),
+        binned_chart(
+            pl.DataFrame({"size": [1.0], "impact": [1.0], "low": [0.5], "high": [2.0]}), title="t"
+        ),
+        branching_chart(
+            pl.DataFrame(
+                {"stream": ["a"], "unguarded": [0.9], "guarded": [0.1], "low": [0.0], "high": [0.2]}
+            )
+        ),
+    ]
+    assert all(chart.to_dict()["title"] for chart in charts)
+
+
+def test_aave_minutes_of_the_crash_day_add_up(real_data: Path):
+    frame = studies.aave_minutes(real_data, coin="ETH")
+    assert frame.height == 1440
+    assert frame["forced_sales_base"].sum() == pytest.approx(29_608.88, abs=0.01)
+    plain, shifted = studies.forced_sales_designs(frame, stress_hours=(12, 14), seed=0)
+    assert plain.n_obs == 1440
+    low, high = shifted.interval()
+    assert low < 0 < high
+
+
+def test_the_recorded_feed_is_capped(real_data: Path):
+    cap = studies.force_order_cap(real_data)
+    assert cap.n_records == 1837
+    assert cap.smallest_gap_s == pytest.approx(0.941, abs=1e-6)
+    times, duration = studies.force_order_times(real_data)
+    assert times[0] == 0
+    assert (np.diff(times) >= 0).all()
+    assert duration > times[-1]
+
+
+def test_a_folder_without_recordings_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match="no recordings"):
+        studies.force_order_cap(tmp_path)
+
+
+def test_a_draft_prints_what_is_not_part_of_the_question(tmp_path: Path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a\n1\n")
+    note = file_note(path, source="ours", licence="MIT", span=("2020", "2021"), n_rows=1)
+    assert len(note.sha256) == 64
+    sample = SampleNote(
+        rule="all", exclusions="none", events=("one",), times=NotDone(reason="no exposure")
+    )
+    draft = draft_evidence("n", "claim", data=(note,), sample=sample, seed=0, parameters={})
+    stored = json.loads(default_block(draft).to_json())
+    assert stored["is_synthetic"] is False
+    assert "not part of this notebook" in str(stored)
+    both = replace(draft, data=(note, synthetic_note("lab", n_rows=1)))
+    assert default_block(both).content["is_synthetic"] is True
+
+
+def test_the_real_day_shows_ols_beside_the_shifted_variance(real_data: Path):
+    frame = studies.real_day(real_data, seed=0)
+    assert frame["coin"].to_list() == ["ETH", "ETH", "LINK", "LINK"]
+    assert frame["design"].to_list()[:2] == ["OLS", "S3 heteroskedasticity (Rigobon)"]
