@@ -19,6 +19,18 @@ from cascadelab.units import FloatArray
 __all__ = ["amplification_by_depth", "needed_open_interest", "phase_by_depth"]
 
 
+#: Columns of :func:`needed_open_interest`.
+_NEEDED = {
+    "shock_fraction": pl.Float64,
+    "open_interest_base": pl.Float64,
+    "open_interest_quote": pl.Float64,
+    "closed_share": pl.Float64,
+    "stops_at_fraction": pl.Float64,
+    "lands_at_fraction": pl.Float64,
+    "is_met": pl.Boolean,
+}
+
+
 def _impact(flow: LedgerFlow, depth_quote: float, band_fraction: float) -> LinearImpact:
     price = flow.coordinate.reference_price
     return impact_from_depth(depth_quote=depth_quote, band_fraction=band_fraction, price=price)
@@ -126,10 +138,14 @@ def needed_open_interest(
     polars.DataFrame
         One row per shock: ``shock_fraction`` (of the price), ``open_interest_base``,
         ``open_interest_quote`` (at the reference price), ``closed_share``, ``stops_at_fraction``
-        (fall of a book just smaller), ``lands_at_fraction`` (fall of this one), ``is_met``.
+        (fall of a book just smaller), ``lands_at_fraction`` (fall of this one), ``is_met``. Null
+        but for the shock where no position is due at it: then no book reaches the move.
     """
     rows = []
     for shock in shocks:
+        if float(book.quantity(shock)) <= 0:
+            rows.append({"shock_fraction": -np.expm1(-shock)})
+            continue
         loop = scale_to_move(book, _impact(book, depth_quote, band_fraction), shock, move)
         total, cascade = loop.flow.total_base, loop.cascade
         rows.append(
@@ -143,4 +159,4 @@ def needed_open_interest(
                 "is_met": loop.is_met,
             }
         )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, schema=_NEEDED)

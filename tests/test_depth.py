@@ -54,6 +54,11 @@ def test_open_interest_needed_is_in_proportion_to_depth_and_falls_with_the_shock
         assert row["is_met"] == (abs(row["lands_at_fraction"] - fall) < 1e-9)
 
 
+def test_a_shock_below_all_thresholds_has_no_answer(flow):
+    frame = depth.needed_open_interest(flow, [1e-6, 0.1], 0.14, 5e7, 0.01)
+    assert frame["open_interest_base"].is_null().to_list() == [True, False]
+
+
 def test_a_synthetic_book_is_the_same_for_the_same_seed_only():
     first, again, other = (
         synthetic.draw_long_ledger(n_positions=50, reference_price=10.0, seed=seed).entry_price

@@ -143,7 +143,7 @@ def test_a_wrong_entry_is_refused_in_one_line_that_says_what_to_do(
     [
         ("title: T\nentries: []\n", "List at least one"),
         ("title: T\n", "List at least one"),
-        ("", "found None"),
+        ("", "The file is empty"),
         ("- a\n", "expected keys"),
         ("title: T\nentires: []\n", "Did you mean 'entries'"),
         (

@@ -446,3 +446,18 @@ def test_papermill_alone_runs_a_notebook_and_shows_the_same_facts(tmp_path: Path
     words = [sys.executable, "-m", "papermill", str(NOTEBOOKS / "quick.ipynb"), str(output)]
     subprocess.run([*words, "-p", "left", "5"], cwd=tmp_path, check=True, capture_output=True)
     assert "Sum  6 count" in output.read_text(encoding="utf-8")
+
+
+def test_a_chart_that_cannot_be_drawn_fails_its_own_run_only(tmp_path):
+    spec = tmp_path / "spec.yml"
+    spec.write_text(
+        f"title: T\nentries:\n  - notebook: {NOTEBOOKS / 'undrawable.ipynb'}\n"
+        f"  - notebook: {NOTEBOOKS / 'quick.ipynb'}\n"
+    )
+    outcome = run_report(spec, tmp_path / "out")
+    (failure,) = outcome.failures
+    assert re.search(r"chart 'timeline' cannot be drawn \(SVG has an invalid size\)", failure)
+    assert outcome.n_run == 2
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*/run.json")]
+    assert sorted(record["status"] for record in records) == ["done", "failed"]
+    assert "cannot be drawn" in (tmp_path / "out" / "index.html").read_text()

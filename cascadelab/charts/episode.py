@@ -35,7 +35,9 @@ def timeline(anatomy: Anatomy) -> alt.TopLevelMixin:
     import altair as alt
 
     enable()
-    panels: list[Any] = [_price_panel(anatomy)]
+    panels: list[Any] = []
+    if anatomy.relative_prices().height:
+        panels.append(_price_panel(anatomy))
     if anatomy.depth.height:
         panels.append(_depth_panel(anatomy))
     forced = anatomy.forced_by_minute()

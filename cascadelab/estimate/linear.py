@@ -218,7 +218,7 @@ def kyle_slope(
     flow = vector(signed_flow, "signed flow", y.size)
     check_moves(flow, "signed flow")
     slope_unit = f"{words.outcome_unit} per {flow_unit}"
-    note = "OLS: biased away from zero where falls cause liquidations (science section 2.2)."
+    note = "OLS: biased away from zero where falls cause liquidations (docs/estimation.md)."
     if regime is None:
         named = _relabel(words, (slope_unit,))
         fit = ols(y, flow, names=["signed flow"], errors=errors, labels=named)

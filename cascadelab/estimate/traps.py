@@ -1,4 +1,4 @@
-"""Measurement traps of science section 2.4, each with the check that shows it."""
+"""Measurement traps, each with the check that shows it."""
 
 from __future__ import annotations
 

@@ -78,8 +78,9 @@ def build_run(run: Run, report_title: str, key: str, execution: Execution, folde
 def _record(
     run: Run, report_title: str, key: str, execution: Execution, published: Published
 ) -> Record:
-    marked = [chart for chart in published.charts if chart.is_thumbnail]
-    thumbnail = next(iter(marked or published.charts), None)
+    drawn = [] if execution.error else published.charts
+    marked = [chart for chart in drawn if chart.is_thumbnail]
+    thumbnail = next(iter(marked or drawn), None)
     charts = [
         {"name": chart.name, "description": chart.description, "sha256": chart.sha256}
         for chart in published.charts

@@ -184,7 +184,8 @@ def _load(path: Path) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
-        problem = f"Not a specification in YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}."
+        reason = getattr(error, "problem", None) or "it cannot be parsed"
+        problem = f"Not a specification in YAML: {reason}."
         raise DataError.in_file(path, problem, "Correct the line.", line) from error
 
 
