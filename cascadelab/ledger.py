@@ -29,8 +29,11 @@ def _require_frames(**tables: object) -> None:
 
 
 def _require_margin(positions: pl.DataFrame) -> None:
-    """Isolated positions must say their margin: a missing column is not a margin of zero."""
-    if "margin_quote" in positions.columns:
+    """Isolated contracts must say their margin: a missing column is not a margin of zero.
+
+    Loans say their debt instead.
+    """
+    if "margin_quote" in positions.columns or "debt_quote" in positions.columns:
         return
     is_cross = "mode" in positions.columns and (positions["mode"] == "cross").all()
     if positions.height and not is_cross:

@@ -16,7 +16,7 @@ OTHER = {
     "catalogue": {"episode_class": "defi", "n_conflicts": 5},
     "episode": {"episode_id": "2021-05-19_crypto_wide"},
     "cascade": {"depth_usd": 3e8, "n_positions": 3000, "seed": 3},
-    "identification": {"n_draws": 20, "seed": 6},
+    "identification": {"n_draws": 20},
     "hawkes": {"duration_s": 900.0},
     "cross_section": {"seed": 1},
     "adl": {"seed": 1},

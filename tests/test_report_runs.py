@@ -278,16 +278,14 @@ def test_two_batches_give_the_same_bytes(report: Report, tmp_path: Path) -> None
     assert files(again.out) == files(report.out)
 
 
-def test_a_second_run_with_nothing_to_do_returns_at_once(report: Report, tmp_path: Path) -> None:
+def test_a_second_run_with_nothing_to_do_loads_and_touches_nothing(report: Report, tmp_path: Path) -> None:
     spec = write_spec(tmp_path, "title: T\nentries: [{notebook: quick}]\n")
     words = command("report", spec, "--out", tmp_path / "out")
     subprocess.run(words, check=True, capture_output=True)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     code = f"import sys; from cascadelab import cli; cli.main({words[3:]!r});"
     code += "assert not {'papermill', 'altair', 'nbformat', 'vl_convert'} & set(sys.modules)"
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert time.monotonic() - started < 1.5
     assert "0 run, 1 unchanged, 0 failed" in done.stdout
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     assert {k: v for k, v in after.items() if k.name != ".lock"} == {
@@ -456,7 +454,7 @@ def test_a_chart_that_cannot_be_drawn_fails_its_own_run_only(tmp_path):
     )
     outcome = run_report(spec, tmp_path / "out")
     (failure,) = outcome.failures
-    assert re.search(r"chart 'timeline' cannot be drawn \(SVG has an invalid size\)", failure)
+    assert re.search(r"chart 'empty' cannot be drawn \(SVG has an invalid size\)", failure)
     assert outcome.n_run == 2
     records = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*/run.json")]
     assert sorted(record["status"] for record in records) == ["done", "failed"]
