@@ -278,11 +278,7 @@ def test_two_batches_give_the_same_bytes(report: Report, tmp_path: Path) -> None
     assert files(again.out) == files(report.out)
 
 
-def test_a_second_run_with_nothing_to_do_loads_and_touches_nothing(
-    report: Report, tmp_path: Path
-) -> None:
-    report: Report, tmp_path: Path
-) -> None:
+def test_a_second_run_with_nothing_to_do_loads_and_touches_nothing(tmp_path: Path) -> None:
     spec = write_spec(tmp_path, "title: T\nentries: [{notebook: quick}]\n")
     words = command("report", spec, "--out", tmp_path / "out")
     subprocess.run(words, check=True, capture_output=True)
