@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.contracts import Contract
-from cascadelab.history.parse import Field, is_value_of
+from cascadelab.history.parse import Field, Parsed, is_value_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Head, Source
 
@@ -63,6 +63,19 @@ class Format:
         ``tidy(frame, state) -> frame``: one block into the columns of the kind.
     finish : callable
         ``finish(frame, quality, context) -> (frame, quality)``: checks on the whole.
+    hint : str
+        Word in the name or folder of the file that decides between formats of equal content; a
+        format with a hint that is not there comes after all others that fit.
+    rows_of : callable or None
+        ``rows_of(context) -> typed rows in blocks``, for files that are no delimited text.
+    fits : callable or None
+        ``fits(source, head) -> bool``, for the same files; None: the header or first line tells.
+    keeps_equal_rows : bool
+        Rows carry no identifier and may repeat in truth: equal ones are counted, not removed.
+    keeps_order : bool
+        The order of the file is part of the data: it is not sorted.
+    is_empty_allowed : bool
+        A whole file may hold nothing of this kind (no liquidation in an hour of fills).
     """
 
     name: str
@@ -73,6 +86,17 @@ class Format:
     tidy: Callable[[pl.DataFrame, State], pl.DataFrame]
     finish: Callable[[pl.DataFrame, Quality, Context], tuple[pl.DataFrame, Quality]]
     has_headerless: bool = False
+    hint: str = ""
+    rows_of: Callable[[Context], Iterator[Parsed]] | None = None
+    fits: Callable[[Source, Head], bool] | None = None
+    keeps_equal_rows: bool = False
+    keeps_order: bool = False
+    is_empty_allowed: bool = False
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether lines of one file may differ in length."""
+        return any(item.is_ragged for item in self.fields)
 
     @property
     def required(self) -> list[str]:
@@ -156,13 +180,13 @@ def recognise(
     DataError
         If none fits; names what the file is, or the nearest format and what it lacks.
     """
-    for candidate in wanted:
-        layout = layout_of(head, candidate)
+    for candidate in sorted(wanted, key=lambda item: _rank(source, item)):
+        layout = layout_of(source, head, candidate)
         if layout is not None:
             return candidate, layout
-    names = ", ".join(item.name for item in wanted)
+    names = _names(wanted)
     for other in known:
-        if layout_of(head, other) is not None:
+        if layout_of(source, head, other) is not None:
             problem = f"The file holds {other.kind} ({other.name}); {names} is expected."
             cure = "Use the reader of that format, or history.read(path)."
             raise DataError.in_file(source.path, problem, cure)
@@ -177,8 +201,28 @@ def recognise(
     )
 
 
-def layout_of(head: Head, candidate: Format) -> Layout | None:
+def _rank(source: Source, candidate: Format) -> int:
+    """0 where the path has the hint of a format, 1 where it needs none, 2 where it is missing."""
+    if not candidate.hint:
+        return 1
+    words = "/".join((*source.path.parts[-4:], *source.names)).lower()
+    return 0 if candidate.hint.lower() in words else 2
+
+
+def _names(formats: Sequence[Format]) -> str:
+    """Return the formats in words; too many are only counted."""
+    if len(formats) > 6:
+        return f"{len(formats)} formats, see history.FORMATS"
+    return ", ".join(item.name for item in formats)
+
+
+def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
     """Return the layout of a file under a format; None where the format does not fit."""
+    if candidate.fits is not None:
+        is_it = candidate.fits(source, head)
+        return Layout(columns=candidate.fields, has_header=False) if is_it else None
+    if source.packing == "feather":
+        return None
     lines = _first_lines(head)
     line, values = lines[0]
     names = _normal(values)
@@ -190,10 +234,12 @@ def layout_of(head: Head, candidate: Format) -> Layout | None:
             header_line=line,
             unused=tuple(name for name in names if name not in known),
         )
-    if candidate.has_headerless and not _is_header(values):
+    starts_with_text = candidate.fields[0].type == "text"
+    if candidate.has_headerless and (starts_with_text or not _is_header(values)):
         for _, row in lines:
             if _is_row_of(candidate, row):
-                return Layout(columns=candidate.fields[: len(row)], has_header=False)
+                n_columns = len(candidate.fields) if candidate.is_ragged else len(row)
+                return Layout(columns=candidate.fields[:n_columns], has_header=False)
     return None
 
 
@@ -228,6 +274,12 @@ def _normal(values: Sequence[str]) -> list[str]:
     return [value.strip().strip('"').lower() for value in values]
 
 
+def _likeness(candidate: Format, names: Sequence[str]) -> tuple[float, int]:
+    """How much of a header a format shares: of all names in either, then how many."""
+    wanted, found = set(candidate.required), set(names)
+    return len(wanted & found) / len(wanted | found), len(wanted & found)
+
+
 def _refuse_separator(source: Source, values: Sequence[str], line: int) -> None:
     """Refuse fields that are separated by something else than commas."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
@@ -241,11 +293,15 @@ def _unknown_header(
 ) -> DataError:
     names = _normal(values)
     shown = ",".join(names)
-    nearest = max(formats, key=lambda item: len(set(item.required) & set(names)))
+    headed = [item for item in formats if item.fits is None]
+    if not headed:
+        problem = f"The header {shown[:120]!r} belongs to no known format ({_names(formats)})."
+        cure = "Check that the file is one of these."
+        return UnknownFormatError.in_file(source.path, problem, cure, line)
+    nearest = max(headed, key=lambda item: _likeness(item, names))
     shared = set(nearest.required) & set(names)
     if len(shared) * 2 < len(nearest.required):
-        known = ", ".join(item.name for item in formats)
-        problem = f"The header {shown[:120]!r} belongs to no known format ({known})."
+        problem = f"The header {shown[:120]!r} belongs to no known format ({_names(formats)})."
         return UnknownFormatError.in_file(
             source.path, problem, "Check that the file is one of these.", line
         )

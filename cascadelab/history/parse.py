@@ -72,6 +72,8 @@ class Field:
         The words a text may be; empty for any.
     is_optional : bool
         Whether the column may be missing (newest or oldest files).
+    is_ragged : bool
+        Whether single lines may lack the field; only the last fields of a line may.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Field:
     is_nullable: bool = False
     values: tuple[str, ...] = ()
     is_optional: bool = False
+    is_ragged: bool = False
 
     @property
     def expected(self) -> str:
@@ -205,7 +208,8 @@ def _carefully(block: Block, columns: Sequence[Field | None], path: Path) -> Par
     lines = lines.filter(pl.col("text").str.strip_chars() != "")
     if lines.is_empty():
         return Parsed(frame=_times(_empty(columns), [f for f in columns if f]), n_blank_lines=n_all)
-    _require_fields(lines, len(columns), path)
+    n_fewest = sum(1 for field in columns if field is None or not field.is_ragged)
+    _require_fields(lines, n_fewest, len(columns), path)
     texts = _split(lines, columns)
     parsed = parse_texts(texts, lines["line"], [field for field in columns if field], path)
     return replace(parsed, n_blank_lines=n_all - lines.height)
@@ -299,9 +303,9 @@ def _lines(block: Block, path: Path) -> pl.DataFrame:
     ).with_columns(line=pl.int_range(pl.len()) + block.first_line)
 
 
-def _require_fields(lines: pl.DataFrame, n_fields: int, path: Path) -> None:
+def _require_fields(lines: pl.DataFrame, n_fewest: int, n_fields: int, path: Path) -> None:
     found = lines["text"].str.count_matches(",", literal=True) + 1
-    wrong = found != n_fields
+    wrong = (found < n_fewest) | (found > n_fields)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         problem = f"The line has {found[row]} fields; {n_fields} are expected."
@@ -315,7 +319,7 @@ def _split(lines: pl.DataFrame, columns: Sequence[Field | None]) -> pl.DataFrame
     if len(names) == 1:
         return lines.select(pl.col("text").alias(names[0]))
     split = lines["text"].str.split_exact(",", len(names) - 1)
-    frame = split.struct.unnest()
+    frame = split.struct.unnest().with_columns(pl.all().fill_null(""))
     frame.columns = names
     return frame.select([field.name for field in columns if field is not None])
 

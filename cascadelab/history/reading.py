@@ -34,6 +34,8 @@ class Reading(Displayed):
         Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`.
     quality : Quality
         Print it before using the data.
+    duplicates : polars.DataFrame
+        The exact duplicates that were taken out of `data`, in the same table.
 
     Examples
     --------
@@ -43,6 +45,21 @@ class Reading(Displayed):
 
     data: pl.LazyFrame
     quality: Quality
+    duplicates: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+
+    def with_duplicates(self) -> pl.DataFrame:
+        """Return the table with the exact duplicates back in, each after its first copy.
+
+        What a study needs that takes the repeated rows for true ones; `quality` counts them.
+        """
+        frame = self.frame()
+        if self.duplicates.is_empty():
+            return frame
+        both = pl.concat([frame, self.duplicates])
+        order = both.with_row_index("row").select(
+            "row", first=pl.col("row").min().over(pl.all().exclude("row"))
+        )
+        return both[order.sort("first", "row")["row"]]
 
     @property
     def kind(self) -> str:
@@ -73,12 +90,16 @@ class _Counts:
     units: dict[str, int] = field(default_factory=dict)
     n_blank: int = 0
     n_padded: int = 0
+    n_words: int = 0
+    n_records: int = 0
 
     def add(self, parsed: Parsed) -> None:
         for unit, n_rows in parsed.time_units:
             self.units[unit] = self.units.get(unit, 0) + n_rows
         self.n_blank += parsed.n_blank_lines
         self.n_padded += parsed.n_padded_lines
+        self.n_words += parsed.n_null_words
+        self.n_records += parsed.n_read
 
 
 def make_context(
@@ -139,7 +160,8 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         quantity_unit=state.contract.words if state.contract else "",
         contract_size=_face(state),
     )
-    frame, quality = check_rows(frame, quality, chosen.time)
+    quality = replace(quality, n_null_words=counts.n_words)
+    frame, duplicates, quality = check_rows(frame, quality, chosen, counts.n_records)
     quality = with_notes(
         quality,
         *state.notes,
@@ -149,8 +171,19 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         _unit_note(quality),
         f"Columns not used: {', '.join(layout.unused)}." if layout.unused else "",
     )
+    quality = with_notes(quality, *_row_notes(quality))
     frame, quality = chosen.finish(frame, quality, context)
-    return Reading(frame.lazy(), quality)
+    return Reading(frame.lazy(), replace(quality, n_rows=frame.height), duplicates)
+
+
+def _row_notes(quality: Quality) -> tuple[str, str]:
+    n_equal, n_words = quality.n_equal_rows_kept, quality.n_null_words
+    equal = (
+        f"{n_equal:,} rows equal an earlier one in every column; the source has no identifier to "
+        f"tell repeats from equal events, so they were kept."
+    )
+    words = f"{n_words:,} fields hold a word for no value, such as None; they are null."
+    return equal if n_equal else "", words if n_words else ""
 
 
 def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.DataFrame]:
@@ -177,10 +210,18 @@ def _tidy_blocks(
     context: Context, chosen: Format, layout: Layout, counts: _Counts
 ) -> tuple[State, Iterator[pl.DataFrame]]:
     path = context.source.path
-    rows = _rows(context.source.blocks(), layout)
-    block = next(rows, None)
-    first = parse_block(block, layout.columns, path) if block else None
-    if block is None or first is None or first.frame.is_empty():
+    if chosen.rows_of is not None:
+        parts = chosen.rows_of(context)
+    else:
+        lines = _rows(context.source.blocks(), layout)
+        parts = (parse_block(item, layout.columns, path) for item in lines)
+    first = next(parts, None)
+    while first is not None and first.frame.is_empty() and chosen.rows_of is not None:
+        counts.add(first)
+        first = next(parts, None)
+    if first is None or first.frame.is_empty():
+        if chosen.is_empty_allowed and counts.n_records:
+            return State(), iter([conform(pl.DataFrame(), chosen.kind).clear()])
         problem = (
             "The file has a header and no rows." if layout.has_header else "There are no rows."
         )
@@ -188,14 +229,15 @@ def _tidy_blocks(
     state = chosen.begin(first.frame, context)
     final = layout.under(state).columns
     if final != layout.columns:
-        first = parse_block(block, final, path)
+        lines = _rows(context.source.blocks(), layout)
+        parts = (parse_block(item, final, path) for item in lines)
+        first = next(parts)
 
     def tidy(item: Parsed) -> pl.DataFrame:
         counts.add(item)
         return conform(chosen.tidy(item.frame, state), chosen.kind)
 
-    rest = (parse_block(item, final, path) for item in rows)
-    return state, map(tidy, chain([first], rest))
+    return state, map(tidy, chain([first], parts))
 
 
 def _rows(source_blocks: Iterator[Block], layout: Layout) -> Iterator[Block]:
