@@ -8,7 +8,20 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import ParameterError
-from cascadelab.history import binance, tardis
+from cascadelab.history import (
+    aggregators,
+    binance,
+    bitmex,
+    bybit,
+    deribit,
+    freqtrade,
+    generic,
+    hyperliquid,
+    hyperliquid_tables,
+    lending,
+    okx,
+    tardis,
+)
 from cascadelab.history.contracts import Contract
 from cascadelab.history.formats import Format
 from cascadelab.history.reading import Reading, make_context, read_blocks, read_source
@@ -16,7 +29,20 @@ from cascadelab.history.reading import Reading, make_context, read_blocks, read_
 __all__ = ["FORMATS", "blocks", "read"]
 
 #: Every format, most specific first.
-FORMATS = (*tardis.FORMATS, *binance.FORMATS)
+FORMATS = (
+    *tardis.FORMATS,
+    *binance.FORMATS,
+    *bybit.FORMATS,
+    *okx.FORMATS,
+    *bitmex.FORMATS,
+    *deribit.FORMATS,
+    *hyperliquid.FORMATS,
+    *hyperliquid_tables.FORMATS,
+    *freqtrade.FORMATS,
+    *aggregators.FORMATS,
+    *lending.FORMATS,
+    *generic.FORMATS,
+)
 
 
 def read(
@@ -31,7 +57,8 @@ def read(
     Parameters
     ----------
     path : str or Path
-        Plain, zip or gz; its name does not matter.
+        Plain, zip, gz, tar.gz, lz4, zst or feather. Its name decides only where content cannot
+        (trades or liquidations of Tardis; symbols of Binance).
     kind : str, optional
         Kind expected (``"trades"``, ``"bars"``, ...) or name of a format
         (``"binance_klines"``); anything else in the file is an error.

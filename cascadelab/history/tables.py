@@ -109,7 +109,7 @@ ADL = Table(
         _maybe("price", "price of the fill; quote per base"),
         _maybe("notional_usd", "closed notional, USD"),
         _maybe("closed_pnl_usd", "profit realised by the closed account, USD"),
-        _always("n_events", "fills in the row", pl.Int64()),
+        _maybe("n_events", "fills in the row; null where the source does not say", pl.Int64()),
         _maybe("entry_price", "average entry price of the closed position"),
         _maybe("equity_usd", "equity of the closed account, USD"),
         _maybe("liquidated_account", "the account whose liquidation it answered", pl.String()),
