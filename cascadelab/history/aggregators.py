@@ -64,7 +64,7 @@ def _long(frame: pl.DataFrame) -> pl.DataFrame:
         assert match is not None
         series.setdefault(match["symbol"], {})[match["what"]] = name
     whats = sorted({what for columns in series.values() for what in columns})
-    return pl.concat(
+    long = pl.concat(
         frame.select(
             "day",
             pl.lit(symbol).alias("symbol"),
@@ -77,6 +77,7 @@ def _long(frame: pl.DataFrame) -> pl.DataFrame:
         )
         for symbol, columns in series.items()
     )
+    return long.sort("day", maintain_order=True)
 
 
 def _venue() -> pl.Expr:
@@ -87,10 +88,12 @@ def _venue() -> pl.Expr:
 
 def _both_sides(frame: pl.DataFrame, long: str, short: str) -> pl.DataFrame:
     """Two rows per row: what closed longs, and what closed shorts."""
-    return pl.concat(
-        frame.with_columns(side=pl.lit(side), amount=pl.col(name))
+    numbered = frame.with_row_index("row")
+    both = pl.concat(
+        numbered.with_columns(side=pl.lit(side), amount=pl.col(name))
         for side, name in (("long", long), ("short", short))
-    ).filter(pl.col("amount").is_not_null())
+    )
+    return both.filter(pl.col("amount").is_not_null()).sort("row", maintain_order=True)
 
 
 def _tidy_wide_liquidations(frame: pl.DataFrame, _: State) -> pl.DataFrame:
@@ -242,8 +245,10 @@ def _tidy_funding(frame: pl.DataFrame, _: State) -> pl.DataFrame:
 
 def _tidy_depth(frame: pl.DataFrame, _: State) -> pl.DataFrame:
     band = pl.col("range_pct") / 100.0
-    return pl.concat(
-        frame.select(
+    numbered = frame.with_row_index("row")
+    both = pl.concat(
+        numbered.select(
+            "row",
             observed_at="ts_utc",
             venue=_ALL,
             symbol="symbol",
@@ -255,6 +260,7 @@ def _tidy_depth(frame: pl.DataFrame, _: State) -> pl.DataFrame:
         )
         for sign, side in ((-1.0, "bids"), (1.0, "asks"))
     )
+    return both.sort("row", maintain_order=True)
 
 
 def _finish_depth(

@@ -134,6 +134,22 @@ def _long_if_sold() -> pl.Expr:
     return pl.when(is_sold).then(pl.lit("long")).otherwise(pl.lit("short"))
 
 
+def _begin_force_orders(frame: pl.DataFrame, context: Context) -> State:
+    """See whether the column of USD, which the recorder computed, keeps its unit."""
+    ratio = pl.col("usd") / (pl.col("price") * pl.col("accumulated_quantity"))
+    ratios = frame.filter(pl.col("accumulated_quantity") > 0).select(ratio=ratio)["ratio"]
+    n_millions = int((ratios < 1e-3).sum())
+    switch = (
+        f"{n_millions:,} rows give the recorder's USD column in millions, the others in dollars; "
+        f"the column is not used, notional_usd is computed from quantity and price."
+    )
+    return State(
+        venue="binance-um",
+        symbol=context.symbol,
+        unit_switches=(switch,) if 0 < n_millions < len(ratios) else (),
+    )
+
+
 def _tidy_force_orders(frame: pl.DataFrame, _: State) -> pl.DataFrame:
     # Recorders drop the text USDT: LRC is LRCUSDT, ETH_250627 is ETHUSDT_250627.
     name = pl.col("symbol")
@@ -183,10 +199,10 @@ RECORDED_FORCE_ORDERS = Format(
         Field(name="last_quantity", rule="not negative"),
         Field(name="accumulated_quantity", rule="not negative"),
         Field(name="trade_ms", type="epoch"),
-        Field(name="usd", is_nullable=True),
+        Field(name="usd", is_nullable=True, is_derived=True),
         Field(name="extra", type="text", is_nullable=True, is_optional=True, is_ragged=True),
     ),
-    begin=begin_as("binance-um"),
+    begin=_begin_force_orders,
     tidy=_tidy_force_orders,
     finish=_finish_force_orders,
 )

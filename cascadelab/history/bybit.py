@@ -254,7 +254,7 @@ LIQUIDATIONS = Format(
     begin=_begin_liquidations,
     tidy=_tidy_liquidations,
     finish=_finish_liquidations,
-    rows_of=json_lines(_LIQUIDATION_FIELDS, _liquidation_rows),
+    rows_of=json_lines(_LIQUIDATION_FIELDS, _liquidation_rows, record="row"),
     fits=_is_liquidation,
     keeps_equal_rows=True,
 )

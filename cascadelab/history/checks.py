@@ -30,7 +30,11 @@ def with_notes(quality: Quality, *notes: str) -> Quality:
 
 
 def check_rows(
-    frame: pl.DataFrame, quality: Quality, form: Format, n_read: int | None = None
+    frame: pl.DataFrame,
+    quality: Quality,
+    form: Format,
+    n_read: int | None = None,
+    hashes: pl.Series | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, Quality]:
     """Set exact duplicates aside, sort by time, and say how much of either there was.
 
@@ -43,6 +47,9 @@ def check_rows(
         Its time column, and whether equal rows and the order of the file are kept.
     n_read : int, optional
         Records of the file, where a record is not a row.
+    hashes : polars.Series, optional
+        Hash of each row of the file, where the table leaves fields out: rows are duplicates only
+        if these are equal too.
 
     Returns
     -------
@@ -57,7 +64,8 @@ def check_rows(
     repeats = frame.clear()
     n_equal = 0
     if not _has_distinct_rows(frame, form.time):
-        is_first = frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+        whole = frame if hashes is None else frame.with_columns(hashes.alias("hash of the row"))
+        is_first = whole.select(pl.struct(pl.all()).is_first_distinct()).to_series()
         n_equal = int((~is_first).sum())
         if n_equal and not form.keeps_equal_rows:
             frame, repeats = frame.filter(is_first), frame.filter(~is_first)

@@ -58,7 +58,7 @@ def _rows(value: Any) -> Iterator[Row]:
 
 
 _AS_DOCUMENT = document(_FIELDS, _rows)
-_AS_LINES = json_lines(_FIELDS, _rows)
+_AS_LINES = json_lines(_FIELDS, _rows, record="row")
 
 
 def _read(context: Context) -> Iterator[Parsed]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.contracts import Contract
-from cascadelab.history.parse import Field, Parsed, is_value_of
+from cascadelab.history.parse import NULL_WORDS, Field, Parsed, is_value_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Head, Source
 
@@ -66,6 +66,8 @@ class Format:
     hint : str
         Word in the name or folder of the file that decides between formats of equal content; a
         format with a hint that is not there comes after all others that fit.
+    foreign : tuple of str
+        Names in a header that belong to other formats: with one of them this one does not fit.
     rows_of : callable or None
         ``rows_of(context) -> typed rows in blocks``, for files that are no delimited text.
     fits : callable or None
@@ -87,6 +89,7 @@ class Format:
     finish: Callable[[pl.DataFrame, Quality, Context], tuple[pl.DataFrame, Quality]]
     has_headerless: bool = False
     hint: str = ""
+    foreign: tuple[str, ...] = ()
     rows_of: Callable[[Context], Iterator[Parsed]] | None = None
     fits: Callable[[Source, Head], bool] | None = None
     keeps_equal_rows: bool = False
@@ -120,6 +123,8 @@ class State:
         Bars only: whether volumes are volumes, not padding.
     positive : tuple of str
         Fields that must be above zero now that the content is known.
+    unit_switches : tuple of str
+        Changes of a unit inside the file, one sentence each.
     notes : tuple of str
     """
 
@@ -129,6 +134,7 @@ class State:
     series: str = ""
     has_volume: bool = True
     positive: tuple[str, ...] = ()
+    unit_switches: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -226,7 +232,8 @@ def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
     lines = _first_lines(head)
     line, values = lines[0]
     names = _normal(values)
-    if set(candidate.required) <= set(names) and len(set(names)) == len(names):
+    is_whole = set(candidate.required) <= set(names) and len(set(names)) == len(names)
+    if is_whole and not set(candidate.foreign) & set(names):
         known = {item.name: item for item in candidate.fields}
         return Layout(
             columns=tuple(known.get(name) for name in names),
@@ -253,7 +260,7 @@ def _is_row_of(candidate: Format, values: Sequence[str]) -> bool:
 
 def _fits(item: Field, text: str) -> bool:
     """Whether a value has the type of a field; whether it keeps its rule is for the parser."""
-    if not text:
+    if not text or (item.is_nullable and text in NULL_WORDS):
         return item.is_nullable
     return is_value_of(Field(name=item.name, type=item.type), text)
 

@@ -70,7 +70,7 @@ def _feather_head(source: Source) -> pl.DataFrame | None:
     if source.packing != "feather":
         return None
     try:
-        frame = pl.read_ipc(source.path, n_rows=20, memory_map=False)
+        frame = pl.read_ipc(source.path, n_rows=20)
     except (pl.exceptions.PolarsError, OSError):
         return None
     names = {field.name for field in _FIELDS}
@@ -92,7 +92,7 @@ def _is_feather_candles(source: Source, head: Head) -> bool:
 def _read_feather(context: Context) -> Iterator[Parsed]:
     path = context.source.path
     try:
-        frame = pl.read_ipc(path, memory_map=False).select(field.name for field in _FIELDS)
+        frame = pl.read_ipc(path).select(field.name for field in _FIELDS)
         moment = pl.col("date").cast(pl.Datetime("us", "UTC"))
         typed = frame.with_columns(moment, pl.exclude("date").cast(pl.Float64))
     except (pl.exceptions.PolarsError, OSError) as error:

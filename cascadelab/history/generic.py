@@ -71,6 +71,7 @@ def _bars(time: str) -> Format:
         name=f"ohlcv_{time.replace(' ', '_')}",
         kind="bars",
         time="opened_at",
+        foreign=("close_time", "quote_volume", "taker_buy_volume", "ignore"),
         fields=(
             Field(name=time, type="moment"),
             *(Field(name=name, rule="positive") for name in ("open", "high", "low", "close")),

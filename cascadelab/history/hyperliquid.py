@@ -69,7 +69,7 @@ def _is_fills(_: Source, head: Head) -> bool:
     return first.startswith("{") and is_block and bool(start)
 
 
-_READ = json_lines(_FIELDS, _rows)
+_READ = json_lines(_FIELDS, _rows, record="row")
 
 
 def _tidy_fills(frame: pl.DataFrame, _: object) -> pl.DataFrame:

@@ -118,6 +118,10 @@ AAVE_V2 = Format(
         Field(name="timestamp", type="epoch"),
         Field(name="user", type="text"),
         Field(name="liquidator", type="text", is_nullable=True),
+        *(
+            Field(name=name, is_nullable=True, is_optional=True)
+            for name in ("reservepriceusdcollateral", "amountusdpincipal", "amountusdcollateral")
+        ),
         Field(name="reservepriceusdprincipal", is_nullable=True),
         Field(name="amountusdprincipal", is_nullable=True),
     ),

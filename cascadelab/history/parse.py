@@ -17,7 +17,7 @@ from cascadelab.errors import DataError
 from cascadelab.history.source import Block
 from cascadelab.history.times import EPOCH_UNITS, from_any, from_epoch, from_seconds, from_text
 
-__all__ = ["Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
+__all__ = ["NULL_WORDS", "Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
 
 FieldType = Literal["number", "integer", "text", "boolean", "epoch", "seconds", "time", "moment"]
 _RAW: dict[str, type[pl.DataType]] = {
@@ -37,7 +37,7 @@ _CONVERT: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "moment": from_any,
 }
 #: What programs write where there is no value.
-_NULL_WORDS = ("None", "null", "NULL", "nan", "NaN", "NA")
+NULL_WORDS = ("None", "null", "NULL", "nan", "NaN", "NA")
 _WORDS = {
     "number": "a finite number",
     "integer": "a whole number of at most 64 bits",
@@ -74,6 +74,8 @@ class Field:
         Whether the column may be missing (newest or oldest files).
     is_ragged : bool
         Whether single lines may lack the field; only the last fields of a line may.
+    is_derived : bool
+        Computed by a recorder from other fields: not looked at to tell exact duplicates.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Field:
     values: tuple[str, ...] = ()
     is_optional: bool = False
     is_ragged: bool = False
+    is_derived: bool = False
 
     @property
     def expected(self) -> str:
@@ -245,12 +248,12 @@ def parse_texts(
     n_padded = int(texts.select(is_padded.sum()).item())
     clean = texts.with_columns(pl.all().str.strip_chars())
     is_word = [
-        pl.col(field.name).is_in(_NULL_WORDS) for field in fields if field.is_nullable
+        pl.col(field.name).is_in(NULL_WORDS) for field in fields if field.is_nullable
     ]
     n_words = sum(clean.select(word.sum() for word in is_word).row(0)) if is_word else 0
     if n_words:
         clean = clean.with_columns(
-            pl.when(~pl.col(field.name).is_in(_NULL_WORDS))
+            pl.when(~pl.col(field.name).is_in(NULL_WORDS))
             .then(field.name)
             .otherwise(pl.lit(""))
             .alias(field.name)

@@ -21,7 +21,7 @@ from cascadelab.history.quality import Quality
 from cascadelab.history.source import Block, Head, Source, open_source
 from cascadelab.history.tables import conform
 
-__all__ = ["Reading", "make_context", "read_blocks", "read_source"]
+__all__ = ["Reading", "make_context", "read_blocks", "read_source", "recognised_blocks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,7 @@ class _Counts:
     n_padded: int = 0
     n_words: int = 0
     n_records: int = 0
+    hashes: list[pl.Series | None] = field(default_factory=list)
 
     def add(self, parsed: Parsed) -> None:
         for unit, n_rows in parsed.time_units:
@@ -160,8 +161,10 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         quantity_unit=state.contract.words if state.contract else "",
         contract_size=_face(state),
     )
-    quality = replace(quality, n_null_words=counts.n_words)
-    frame, duplicates, quality = check_rows(frame, quality, chosen, counts.n_records)
+    quality = replace(quality, n_null_words=counts.n_words, unit_switches=state.unit_switches)
+    frame, duplicates, quality = check_rows(
+        frame, quality, chosen, counts.n_records, _joined(counts.hashes)
+    )
     quality = with_notes(
         quality,
         *state.notes,
@@ -174,6 +177,12 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
     quality = with_notes(quality, *_row_notes(quality))
     frame, quality = chosen.finish(frame, quality, context)
     return Reading(frame.lazy(), replace(quality, n_rows=frame.height), duplicates)
+
+
+def _joined(hashes: list[pl.Series | None]) -> pl.Series | None:
+    """Hashes of the rows of the file; None where a row of the table is not one of the file."""
+    known = [item for item in hashes if item is not None]
+    return pl.concat(known) if known and len(known) == len(hashes) else None
 
 
 def _row_notes(quality: Quality) -> tuple[str, str]:
@@ -200,6 +209,32 @@ def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.Data
     yield from _tidy_blocks(context, chosen, layout, _Counts())[1]
 
 
+def recognised_blocks(
+    context: Context, formats: Sequence[Format]
+) -> tuple[State, Iterator[pl.DataFrame]]:
+    """State of a delimited file and its typed rows in blocks, before they are put into a table.
+
+    For work on single columns of large files; columns have the names of the format.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_source`.
+    """
+    path = context.source.path
+    chosen, layout = _recognise(context.source, context.source.head(), formats)
+    parts = (
+        parse_block(item, layout.columns, path)
+        for item in _rows(context.source.blocks(), layout)
+    )
+    first = next(parts, None)
+    if first is None or first.frame.is_empty():
+        problem = "There are no rows."
+        raise DataError.in_file(path, problem, "Download the file again.")
+    state = chosen.begin(first.frame, context)
+    return state, (item.frame for item in chain([first], parts))
+
+
 def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Format, Layout]:
     from cascadelab.history.registry import FORMATS
 
@@ -210,6 +245,8 @@ def _tidy_blocks(
     context: Context, chosen: Format, layout: Layout, counts: _Counts
 ) -> tuple[State, Iterator[pl.DataFrame]]:
     path = context.source.path
+    has_hashes = not chosen.keeps_equal_rows
+    derived = [item.name for item in chosen.fields if item.is_derived]
     if chosen.rows_of is not None:
         parts = chosen.rows_of(context)
     else:
@@ -235,7 +272,10 @@ def _tidy_blocks(
 
     def tidy(item: Parsed) -> pl.DataFrame:
         counts.add(item)
-        return conform(chosen.tidy(item.frame, state), chosen.kind)
+        frame = conform(chosen.tidy(item.frame, state), chosen.kind)
+        is_one_to_one = frame.height == item.frame.height and has_hashes
+        counts.hashes.append(item.frame.drop(derived, strict=False).hash_rows() if is_one_to_one else None)
+        return frame
 
     return state, map(tidy, chain([first], parts))
 
@@ -259,7 +299,7 @@ def _face(state: State) -> float | None:
 
 
 def _unit_note(quality: Quality) -> str:
-    if not quality.has_unit_switch:
+    if len(quality.time_units) < 2:
         return ""
     found = ", ".join(f"{unit} in {n:,} rows" for unit, n in quality.time_units)
     return f"The unit of time switches inside the file ({found}); each row was read by magnitude."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -25,7 +25,10 @@ _CURE = "Correct or delete the record, or download the file again."
 
 
 def json_lines(
-    fields: Sequence[Field], flatten: Flatten, strip: Callable[[str], str] = str
+    fields: Sequence[Field],
+    flatten: Flatten,
+    strip: Callable[[str], str] = str,
+    record: Literal["line", "row"] = "line",
 ) -> Callable[[Context], Iterator[Parsed]]:
     """Return the reader of a format of one JSON value per line.
 
@@ -37,6 +40,8 @@ def json_lines(
         From a parsed line to its rows.
     strip : callable
         From a line to its JSON text; empty for a line to pass over.
+    record : {"line", "row"}
+        What the quality report counts as a record of the file.
     """
 
     def read(context: Context) -> Iterator[Parsed]:
@@ -55,7 +60,8 @@ def json_lines(
                 lines.extend([line] * len(new))
             n_blank -= block.data.endswith(b"\n")
             parsed = parse_texts(_texts(rows, fields), pl.Series(lines, dtype=pl.Int64), fields, path)
-            yield _counted(parsed, n_records, max(n_blank, 0))
+            n_read = len(rows) if record == "row" else n_records
+            yield _counted(parsed, n_read, max(n_blank, 0))
 
     return read
 

@@ -113,10 +113,12 @@ class Source:
         if not data.strip():
             raise DataError.in_file(self.path, "The file unpacks to nothing.", _AGAIN)
         self._refuse_binary(data)
+        is_cut = len(data) >= _HEAD_BYTES
+        data = data[:_HEAD_BYTES]
         has_mark = data.startswith(b"\xef\xbb\xbf")
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
         lines = text.split("\n")
-        complete = lines[:-1] if len(lines) > 1 and len(data) >= _HEAD_BYTES else lines
+        complete = lines[:-1] if len(lines) > 1 and is_cut else lines
         return Head(
             lines=tuple(line.removesuffix("\r") for line in complete),
             has_byte_order_mark=has_mark,
