@@ -15,6 +15,8 @@ from cascadelab.ledger import Ledger
 __all__ = ["liquidation_density", "match_adl", "vault_book"]
 
 _DUST = 1e-6
+#: Fees that repayments may hold, as a share of all that was drawn.
+_FEES = 0.2
 
 
 def vault_book(
@@ -39,7 +41,7 @@ def vault_book(
         ``account``, ``collateral_amount``, ``debt_amount``, ``n_events``, ``last_at``,
         ``liquidation_price`` (quote per unit of collateral; null without a ratio, debt or
         collateral), ``is_consistent`` (False where amounts fall below zero by more than rounding
-        explains: events are missing or rounded). Vaults with neither collateral nor debt are
+        and fees explain: events are missing). Vaults without collateral that owe nothing are
         left out. Ordered by account.
 
     Raises
@@ -49,8 +51,9 @@ def vault_book(
 
     Notes
     -----
-    Debt is what was drawn less what was repaid: stability fees are not in the events, so the
-    true debt is higher. Liquidated collateral of the public Maker tables is rounded to whole
+    Debt is what was drawn less what was repaid. Stability fees accrue without an event but are
+    part of what is repaid: the true debt is higher, and the sum falls below zero for a vault that
+    repaid all (a fifth of all that was drawn is taken for fees). Liquidated collateral of the public Maker tables is rounded to whole
     units; the difference is at most half a unit per liquidation.
     """
     if isinstance(as_of, datetime) and as_of.tzinfo is None:
@@ -76,11 +79,13 @@ def vault_book(
             n_events=pl.len().cast(pl.Int64),
             last_at=pl.col("happened_at").max(),
             n_closed=n_closed,
+            drawn=pl.col("debt_change").filter(pl.col("debt_change") > 0).sum(),
         )
         .with_columns(
-            is_consistent=(collateral >= -0.5 * pl.col("n_closed") - _DUST) & (debt >= -1.0)
+            is_consistent=(collateral >= -0.5 * pl.col("n_closed") - _DUST)
+            & (debt >= -_FEES * pl.col("drawn") - 1.0)
         )
-        .filter((collateral.abs() > _DUST) | (debt.abs() > _DUST))
+        .filter((collateral.abs() > _DUST) | (debt > _DUST))
     )
     ratio = pl.lit(liquidation_ratio, dtype=pl.Float64)
     price = pl.when((collateral > _DUST) & (debt > _DUST)).then(ratio * debt / collateral)
