@@ -69,9 +69,9 @@ def _long(frame: pl.DataFrame) -> pl.DataFrame:
             "day",
             pl.lit(symbol).alias("symbol"),
             *(
-                (pl.col(columns[what]) if what in columns else pl.lit(None, dtype=pl.Float64)).alias(
-                    what
-                )
+                (
+                    pl.col(columns[what]) if what in columns else pl.lit(None, dtype=pl.Float64)
+                ).alias(what)
                 for what in whats
             ),
         )
@@ -115,9 +115,7 @@ def _finish_sums(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.
 
 
 def _tidy_wide_interest(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return frame.select(
-        observed_at="day", venue=_venue(), symbol="symbol", open_interest_base="oi"
-    )
+    return frame.select(observed_at="day", venue=_venue(), symbol="symbol", open_interest_base="oi")
 
 
 def _finish_interest(

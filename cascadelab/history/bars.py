@@ -97,7 +97,7 @@ def imbalance_bars(trades: pl.DataFrame, imbalance_base: float) -> pl.DataFrame:
     return _grouped(trades, pl.Series(_cut_when_reached(signed, imbalance_base)))
 
 
-def _cut_when_reached(steps: np.ndarray, threshold: float) -> np.ndarray:  # type: ignore[type-arg]
+def _cut_when_reached(steps: np.ndarray, threshold: float) -> np.ndarray:
     """Number of the bar of each step; a bar ends when its sum reaches the threshold."""
     group = np.empty(len(steps), dtype=np.int64)
     total, bar = 0.0, 0
@@ -189,10 +189,10 @@ def _partial_bars(
 
 
 def _reduced(
-    time: np.ndarray,  # type: ignore[type-arg]
-    price: np.ndarray,  # type: ignore[type-arg]
-    size: np.ndarray,  # type: ignore[type-arg]
-    is_sold: np.ndarray,  # type: ignore[type-arg]
+    time: np.ndarray,
+    price: np.ndarray,
+    size: np.ndarray,
+    is_sold: np.ndarray,
     step_us: int,
 ) -> pl.DataFrame:
     """Bars of sorted trades: no hashing, one pass per column over the bounds of bars."""

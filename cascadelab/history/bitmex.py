@@ -148,7 +148,16 @@ def _book_rows(line: Any) -> Iterator[Row]:
         size = 0 if is_deleted else level["size"]
         is_whole = said["action"] == "partial"
         name = f"{level['symbol']} {level['id']}"
-        yield line["at"], level["symbol"], is_whole, name, side, level.get("price"), size, is_deleted
+        yield (
+            line["at"],
+            level["symbol"],
+            is_whole,
+            name,
+            side,
+            level.get("price"),
+            size,
+            is_deleted,
+        )
 
 
 def _tidy_book(frame: pl.DataFrame, _: object) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Order books out of messages: rebuilt from snapshot and changes, and the flow at the best quotes."""
+"""Order books out of messages: rebuilt from snapshot and changes; flow at the best quotes."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def with_padding(frame: pl.DataFrame, quality: Quality, values: list[str]) -> Qu
     return with_notes(replace(quality, n_padded=n_padded), note)
 
 
-#: A feed that shows one order per second is at its cap where orders of a symbol follow this closely.
+#: A feed of one order per second is at its cap where orders of a symbol follow this closely.
 _CAP_S = 1.1
 
 

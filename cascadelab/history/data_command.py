@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from cascadelab.errors import ParameterError
 from cascadelab.history.archives import ARCHIVES, Remote, days, locate, remote_of, table
 from cascadelab.history.fetch import Cache, Fetched, Policy, fetch, total_bytes
@@ -26,7 +28,7 @@ def list_lines(archive: str = "") -> list[str]:
     if archive:
         if archive not in ARCHIVES:
             raise ParameterError.unknown("archive", archive, ARCHIVES)
-        row = frame.row(by_predicate=frame["archive"] == archive, named=True)
+        row = frame.filter(pl.col("archive") == archive).to_dicts()[0]
         return [f"{key}: {value}" for key, value in row.items()]
     return [
         f"{row['archive']:<22}{row['access']:<16}{row['fields'] or '-'}"

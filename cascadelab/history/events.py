@@ -53,8 +53,9 @@ def vault_book(
     -----
     Debt is what was drawn less what was repaid. Stability fees accrue without an event but are
     part of what is repaid: the true debt is higher, and the sum falls below zero for a vault that
-    repaid all (a fifth of all that was drawn is taken for fees). Liquidated collateral of the public Maker tables is rounded to whole
-    units; the difference is at most half a unit per liquidation.
+    repaid all (a fifth of all that was drawn is taken for fees). Liquidated collateral of the
+    public Maker tables is rounded to whole units; the difference is at most half a unit per
+    liquidation.
     """
     if isinstance(as_of, datetime) and as_of.tzinfo is None:
         raise ParameterError(f"as_of is {as_of}, without a zone; expected UTC. Add tzinfo=UTC.")

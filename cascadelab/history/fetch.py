@@ -8,6 +8,7 @@ what has its name is whole.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -76,7 +77,7 @@ class Policy:
     longest_s: float = 60.0
     timeout_s: float = 30.0
     n_jobs: int = 2
-    sleep: Callable[[float], object] = time.sleep
+    sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_jobs <= 4:
@@ -354,7 +355,7 @@ def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
         raise _Transient(f"the server answers {status}", status, wait_s)
     words = {
         401: "The server wants a key. Archives that need one cannot be fetched here.",
-        403: "Access is refused. Some archives answer so for files that do not exist, or by region.",
+        403: "Access is refused. Some archives say so for absent files, or by region.",
         404: "There is no such file. Check symbol and day; the newest days appear with a delay.",
     }
     told = words.get(status, "Check the address.")
@@ -426,7 +427,7 @@ def _transfer_s3(url: str, part: Path, progress: Callable[[int], object]) -> Non
 
 def _s3_client() -> Any:
     try:
-        import boto3
+        boto3 = importlib.import_module("boto3")
     except ImportError as error:
         raise MissingExtraError.of("boto3", "s3") from error
     return boto3.client("s3")

@@ -133,7 +133,9 @@ def _begin(frame: pl.DataFrame, context: Context) -> State:
 def _step_of(name: str) -> timedelta | None:
     match = _NAME.match(name)
     unit = match["step"][-1] if match else ""
-    return timedelta(**{_STEPS[unit]: int(match["step"][:-1])}) if match and unit in _STEPS else None
+    return (
+        timedelta(**{_STEPS[unit]: int(match["step"][:-1])}) if match and unit in _STEPS else None
+    )
 
 
 def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
@@ -152,7 +154,9 @@ def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     )
 
 
-def _finish(frame: pl.DataFrame, quality: Quality, context: Context) -> tuple[pl.DataFrame, Quality]:
+def _finish(
+    frame: pl.DataFrame, quality: Quality, context: Context
+) -> tuple[pl.DataFrame, Quality]:
     return finish_bars(frame, quality, _step_of(context.source.path.name))
 
 

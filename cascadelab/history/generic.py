@@ -50,9 +50,7 @@ def _tidy_bars(time: str) -> Any:
     return tidy
 
 
-def _finish_bars(
-    frame: pl.DataFrame, quality: Quality, _: Context
-) -> tuple[pl.DataFrame, Quality]:
+def _finish_bars(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
     times = frame["opened_at"]
     step = common_step(times)
     span = (times[-1] - times[0]).total_seconds() if frame.height else 0.0

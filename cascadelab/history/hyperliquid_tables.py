@@ -95,9 +95,7 @@ EARLY_LIQUIDATIONS = Format(
 
 
 def _tidy_transfers(frame: pl.DataFrame, _: object) -> pl.DataFrame:
-    return frame.select(
-        transferred_at="time", venue=_VENUE, account="user", amount_usd="delta_usd"
-    )
+    return frame.select(transferred_at="time", venue=_VENUE, account="user", amount_usd="delta_usd")
 
 
 TRANSFERS = Format(

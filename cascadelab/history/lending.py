@@ -16,7 +16,20 @@ from cascadelab.history.records import begin_as, finish_plainly
 __all__ = ["FORMATS", "STABLE"]
 
 #: Assets that are meant to be worth one dollar.
-STABLE = ("USDC", "USDT", "DAI", "GUSD", "TUSD", "BUSD", "SUSD", "PAX", "FEI", "FRAX", "LUSD", "USDP")
+STABLE = (
+    "USDC",
+    "USDT",
+    "DAI",
+    "GUSD",
+    "TUSD",
+    "BUSD",
+    "SUSD",
+    "PAX",
+    "FEI",
+    "FRAX",
+    "LUSD",
+    "USDP",
+)
 #: Decimals of tokens, where they are not 18.
 _DECIMALS = {"USDC": 6, "USDT": 6, "GUSD": 2, "WBTC": 8, "AMPL": 9}
 _USUAL = {
@@ -52,9 +65,7 @@ def closed_side(collateral: pl.Expr, debt: pl.Expr) -> pl.Expr:
     Null where both are dollars. Where neither is, the collateral is what is sold: a long.
     """
     is_dollar = [asset.str.strip_prefix("Amm").is_in(STABLE) for asset in (collateral, debt)]
-    return (
-        pl.when(~is_dollar[0]).then(pl.lit("long")).when(~is_dollar[1]).then(pl.lit("short"))
-    )
+    return pl.when(~is_dollar[0]).then(pl.lit("long")).when(~is_dollar[1]).then(pl.lit("short"))
 
 
 def _tidy_aave_v2(frame: pl.DataFrame, _: State) -> pl.DataFrame:
@@ -74,7 +85,6 @@ def _tidy_aave_v2(frame: pl.DataFrame, _: State) -> pl.DataFrame:
         liquidated_side=closed_side(pl.col("collateralreserve"), pl.col("principalreserve")),
         size_base=amount("collateralamount", "collateralreserve"),
         notional_usd=debt * pl.col("reservepriceusdprincipal"),
-        method=pl.when(is_raw).then(pl.lit("base units")).otherwise(pl.lit("tokens")),
         debt_asset="principalreserve",
         debt_amount=debt,
         liquidator="liquidator",
@@ -84,13 +94,14 @@ def _tidy_aave_v2(frame: pl.DataFrame, _: State) -> pl.DataFrame:
 def _finish_aave_v2(
     frame: pl.DataFrame, quality: Quality, _: Context
 ) -> tuple[pl.DataFrame, Quality]:
-    spans = frame.group_by("method").agg(
+    # Rows of base units name no liquidator; so the two halves can be told here.
+    spans = frame.group_by(is_raw=pl.col("liquidator").is_null()).agg(
         first=pl.col("liquidated_at").min(), last=pl.col("liquidated_at").max(), n=pl.len()
     )
-    told = {row["method"]: row for row in spans.iter_rows(named=True)}
+    told = {row["is_raw"]: row for row in spans.iter_rows(named=True)}
     unknown = frame.filter(pl.col("size_base").is_null() | pl.col("debt_amount").is_null())
     if len(told) == 2:
-        raw, plain = told["base units"], told["tokens"]
+        raw, plain = told[True], told[False]
         switch = (
             f"{raw['n']:,} rows to {raw['last']:%Y-%m-%d %H:%M:%S} count base units (wei and the "
             f"like), {plain['n']:,} rows from {plain['first']:%Y-%m-%d %H:%M:%S} count tokens; all "
@@ -98,7 +109,6 @@ def _finish_aave_v2(
         )
         quality = replace(quality, unit_switches=(switch,))
     note = f"{unknown.height:,} rows hold base units of a token whose decimals are not known here."
-    frame = frame.with_columns(method=pl.lit(None, dtype=pl.String))
     return frame, with_notes(
         quality,
         "size_base is the collateral seized, notional_usd the debt repaid at the price of the row.",
@@ -300,7 +310,9 @@ def _vault_event(
     return tidy
 
 
-def _vault_format(name: str, fields: tuple[Field, ...], tidy: Callable[..., pl.DataFrame]) -> Format:
+def _vault_format(
+    name: str, fields: tuple[Field, ...], tidy: Callable[..., pl.DataFrame]
+) -> Format:
     return Format(
         name=f"maker_{name}",
         kind="lending_events",

@@ -1,4 +1,4 @@
-"""Tables beside the nine main kinds: quotes, books, fills, tickers, prices, lending, venue rules."""
+"""Tables beside the nine main kinds: quotes, books, fills, tickers, prices, lending, rules."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from cascadelab.history.checks import check_pauses
 from cascadelab.history.contracts import COINS, Contract, okx_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
+from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
 from cascadelab.history.records import Row, begin_as, finish_plainly, finish_spans, json_lines
 from cascadelab.history.source import Head, Source
-from cascadelab.history.quality import Quality
 
 __all__ = ["FORMATS", "read_funding", "read_order_book", "read_trades"]
 

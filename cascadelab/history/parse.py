@@ -247,9 +247,7 @@ def parse_texts(
     is_padded = pl.any_horizontal(pl.all().str.contains(r"^\s|\s$"))
     n_padded = int(texts.select(is_padded.sum()).item())
     clean = texts.with_columns(pl.all().str.strip_chars())
-    is_word = [
-        pl.col(field.name).is_in(NULL_WORDS) for field in fields if field.is_nullable
-    ]
+    is_word = [pl.col(field.name).is_in(NULL_WORDS) for field in fields if field.is_nullable]
     n_words = sum(clean.select(word.sum() for word in is_word).row(0)) if is_word else 0
     if n_words:
         clean = clean.with_columns(

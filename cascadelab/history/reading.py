@@ -19,7 +19,7 @@ from cascadelab.history.formats import Context, Format, Layout, State, recognise
 from cascadelab.history.parse import Parsed, parse_block
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Block, Head, Source, open_source
-from cascadelab.history.tables import conform
+from cascadelab.history.tables import conform, table_of
 
 __all__ = ["Reading", "make_context", "read_blocks", "read_source", "recognised_blocks"]
 
@@ -48,18 +48,15 @@ class Reading(Displayed):
     duplicates: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
     def with_duplicates(self) -> pl.DataFrame:
-        """Return the table with the exact duplicates back in, each after its first copy.
+        """Return the table with the exact duplicates back in, each after rows of its time.
 
         What a study needs that takes the repeated rows for true ones; `quality` counts them.
         """
         frame = self.frame()
         if self.duplicates.is_empty():
             return frame
-        both = pl.concat([frame, self.duplicates])
-        order = both.with_row_index("row").select(
-            "row", first=pl.col("row").min().over(pl.all().exclude("row"))
-        )
-        return both[order.sort("first", "row")["row"]]
+        time = table_of(self.kind).columns[0].name
+        return pl.concat([frame, self.duplicates]).sort(time, maintain_order=True)
 
     @property
     def kind(self) -> str:
@@ -224,8 +221,7 @@ def recognised_blocks(
     path = context.source.path
     chosen, layout = _recognise(context.source, context.source.head(), formats)
     parts = (
-        parse_block(item, layout.columns, path)
-        for item in _rows(context.source.blocks(), layout)
+        parse_block(item, layout.columns, path) for item in _rows(context.source.blocks(), layout)
     )
     first = next(parts, None)
     if first is None or first.frame.is_empty():
@@ -274,7 +270,9 @@ def _tidy_blocks(
         counts.add(item)
         frame = conform(chosen.tidy(item.frame, state), chosen.kind)
         is_one_to_one = frame.height == item.frame.height and has_hashes
-        counts.hashes.append(item.frame.drop(derived, strict=False).hash_rows() if is_one_to_one else None)
+        counts.hashes.append(
+            item.frame.drop(derived, strict=False).hash_rows() if is_one_to_one else None
+        )
         return frame
 
     return state, map(tidy, chain([first], parts))

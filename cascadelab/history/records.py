@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -55,11 +56,13 @@ def json_lines(
                     n_blank += 1
                     continue
                 n_records += 1
-                new = _flat(data, flatten, strip, lambda words, at=line: _refusal(path, words, at))
+                new = _flat(data, flatten, strip, (path, line))
                 rows.extend(new)
                 lines.extend([line] * len(new))
             n_blank -= block.data.endswith(b"\n")
-            parsed = parse_texts(_texts(rows, fields), pl.Series(lines, dtype=pl.Int64), fields, path)
+            parsed = parse_texts(
+                _texts(rows, fields), pl.Series(lines, dtype=pl.Int64), fields, path
+            )
             n_read = len(rows) if record == "row" else n_records
             yield _counted(parsed, n_read, max(n_blank, 0))
 
@@ -102,19 +105,17 @@ def document(
 
 
 def _flat(
-    data: bytes, flatten: Flatten, strip: Callable[[str], str], refuse: Callable[[str], DataError]
+    data: bytes, flatten: Flatten, strip: Callable[[str], str], place: tuple[Path, int]
 ) -> list[Row]:
     try:
         text = strip(data.decode("utf-8"))
         return list(flatten(json.loads(text))) if text else []
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refuse(f"The line is not JSON ({_words(error)}).") from error
+        problem = f"The line is not JSON ({_words(error)})."
+        raise DataError.in_file(place[0], problem, _CURE, place[1]) from error
     except _WRONG_SHAPE as error:
-        raise refuse(f"The record has another shape than its format ({_shape(error)}).") from error
-
-
-def _refusal(path: Any, words: str, line: int) -> DataError:
-    return DataError.in_file(path, words, _CURE, line)
+        problem = f"The record has another shape than its format ({_shape(error)})."
+        raise DataError.in_file(place[0], problem, _CURE, place[1]) from error
 
 
 def _texts(rows: list[Row], fields: Sequence[Field]) -> pl.DataFrame:
@@ -169,9 +170,7 @@ def begin_as(venue: str, symbol: str = "") -> Callable[[pl.DataFrame, Context], 
     return begin
 
 
-def finish_spans(
-    frame: pl.DataFrame, quality: Quality, _: Context
-) -> tuple[pl.DataFrame, Quality]:
+def finish_spans(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
     """Say whether the days are whole; nothing else is checked."""
     return frame, check_pauses(quality)
 

@@ -57,8 +57,9 @@ def read(
     Parameters
     ----------
     path : str or Path
-        A file, or an https, http or s3 address, which is fetched into the cache first. Plain, zip, gz, tar.gz, lz4, zst or feather. Its name decides only where content cannot
-        (trades or liquidations of Tardis; symbols of Binance).
+        A file, or an https, http or s3 address, which is fetched into the cache first. Plain,
+        zip, gz, tar.gz, lz4, zst or feather. Its name decides only where content cannot:
+        trades or liquidations of Tardis, symbols of Binance.
     kind : str, optional
         Kind expected (``"trades"``, ``"bars"``, ...) or name of a format
         (``"binance_klines"``); anything else in the file is an error.
@@ -77,8 +78,8 @@ def read(
     ParameterError
         If `kind` is unknown; suggests the nearest.
     DataError
-        If the file is missing (or cannot be fetched), empty, damaged, of another kind, or breaks a rule of its format:
-        names file, line (from 1) and rule, and says what to do.
+        If the file is missing (or cannot be fetched), empty, damaged, of another kind, or
+        breaks a rule of its format: names file, line (from 1) and rule, and says what to do.
     """
     return read_source(make_context(_on_disk(path), symbol, contract), _wanted(kind))
 

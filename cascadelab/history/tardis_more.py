@@ -267,7 +267,9 @@ _LONG_FIELDS = (
 def _is_snapshots(_: Source, head: Head) -> bool:
     first = next((line for line in head.lines if line.strip()), "")
     names = [name.strip() for name in first.split(",")]
-    return names[:4] == [item.name for item in _START] and bool(_LEVEL.match(names[4] if len(names) > 4 else ""))
+    return names[:4] == [item.name for item in _START] and bool(
+        _LEVEL.match(names[4] if len(names) > 4 else "")
+    )
 
 
 def _read_snapshots(context: Context) -> Iterator[Parsed]:
@@ -280,7 +282,8 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
             names = header.decode().strip().split(",")
             known = {item.name: item for item in _START}
             columns = [
-                known.get(name) or (Field(name=name, is_nullable=True) if _LEVEL.match(name) else None)
+                known.get(name)
+                or (Field(name=name, is_nullable=True) if _LEVEL.match(name) else None)
                 for name in names
             ]
             line += 1
@@ -312,7 +315,9 @@ def _long(frame: pl.DataFrame) -> pl.DataFrame:
         )
         for side, number in pairs
     ]
-    return pl.concat(parts).filter(pl.col("price").is_not_null()).sort("message", maintain_order=True)
+    return (
+        pl.concat(parts).filter(pl.col("price").is_not_null()).sort("message", maintain_order=True)
+    )
 
 
 def _tidy_snapshots(frame: pl.DataFrame, state: State) -> pl.DataFrame:
@@ -346,4 +351,3 @@ BOOK_SNAPSHOTS = Format(
 
 #: Formats of this module.
 FORMATS = (LIQUIDATIONS, TICKERS, OPTIONS, BOOK_CHANGES, BOOK_SNAPSHOTS)
-

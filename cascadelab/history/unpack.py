@@ -76,9 +76,10 @@ def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBa
             yield stream
     elif packing == "zstd":
         zstandard = _extra("zstandard", "zstandard")
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(
-            raw, read_across_frames=True
-        ) as stream:
+        with (
+            path.open("rb") as raw,
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
+        ):
             yield stream
     elif packing == "tar":
         with tarfile.open(path, "r|*") as archive:
@@ -88,7 +89,7 @@ def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBa
             yield stream
 
 
-class _OneMember(io.RawIOBase, IO[bytes]):  # type: ignore[misc]
+class _OneMember(io.RawIOBase, IO[bytes]):
     """The only file of a tar, read as it streams by."""
 
     def __init__(self, archive: tarfile.TarFile) -> None:
