@@ -18,6 +18,9 @@ from cascadelab.history.reading import make_context, recognised_blocks
 
 __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volume_bars"]
 
+_NEEDED = ("price", "quantity", "qty", "transact_time", "time", "is_buyer_maker")
+#: Smaller than the usual block: two of them and their columns are all that is held.
+_BLOCK_BYTES = 16 * 2**20
 _SUMS = ("volume_base", "bought_base", "sold_base", "flow_base")
 
 
@@ -148,7 +151,7 @@ def stream_bars(
     if step_us < 1:
         raise ParameterError(f"every_s is {every_s!r}; expected at least 1e-6. Pass more.")
     context = make_context(path, symbol, contract)
-    state, raw = recognised_blocks(context, [AGG_TRADES, TRADES])
+    state, raw = recognised_blocks(context, [AGG_TRADES, TRADES], _NEEDED, _BLOCK_BYTES)
     parts = list(_partial_bars(raw, state.contract or COINS, step_us, context.source.path))
     bars = pl.concat(parts)
     # A bar cut by the end of a block comes in two parts, one after the other.

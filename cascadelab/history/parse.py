@@ -14,8 +14,8 @@ from typing import Literal
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.source import Block
-from cascadelab.history.times import EPOCH_UNITS, from_any, from_epoch, from_seconds, from_text
+from cascadelab.history.source import Block, count_lines
+from cascadelab.history.times import EPOCH_UNITS, epoch_column, from_any, from_seconds, from_text
 
 __all__ = ["NULL_WORDS", "Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
 
@@ -31,7 +31,6 @@ _RAW: dict[str, type[pl.DataType]] = {
     "moment": pl.String,
 }
 _CONVERT: dict[str, Callable[[pl.Expr], pl.Expr]] = {
-    "epoch": from_epoch,
     "seconds": from_seconds,
     "time": from_text,
     "moment": from_any,
@@ -186,10 +185,16 @@ def _quickly(
         for index, field in enumerate(columns)
     }
     try:
-        raw = pl.read_csv(block.data, has_header=False, schema=schema, quote_char=None)
+        raw = pl.read_csv(
+            block.data,
+            has_header=False,
+            schema=schema,
+            columns=[index for index, field in enumerate(columns) if field is not None],
+            quote_char=None,
+        )
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    n_lines = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
+    n_lines = count_lines(block.data) + (not block.data.endswith(b"\n"))
     if raw.height != n_lines or _has_padding(block.data):
         return None
     raw = raw.select([field.name for field in fields])
@@ -341,11 +346,14 @@ def _cast(field: Field) -> pl.Expr:
 
 
 def _times(raw: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
-    return raw.with_columns(
+    epochs = [epoch_column(raw[field.name]) for field in fields if field.type == "epoch"]
+    others = [
         _CONVERT[field.type](pl.col(field.name)).alias(field.name)
         for field in fields
         if field.type in _CONVERT
-    )
+    ]
+    raw = raw.with_columns(epochs) if epochs else raw
+    return raw.with_columns(others) if others else raw
 
 
 def _units(raw: pl.DataFrame, fields: Sequence[Field]) -> tuple[tuple[str, int], ...]:
@@ -361,6 +369,10 @@ def _units(raw: pl.DataFrame, fields: Sequence[Field]) -> tuple[tuple[str, int],
         value = value.cast(pl.Float64, strict=False)
     if timed[0].type == "time" or value.null_count() == raw.height:
         return (("text", raw.height),) if raw.height else ()
+    least, most = value.min(), value.max()
+    for unit, low, high in EPOCH_UNITS:
+        if value.null_count() == 0 and low <= float(str(least)) and float(str(most)) < high:
+            return ((unit, raw.height),)
     counts = [
         (unit, int(((value >= low) & (value < high)).sum())) for unit, low, high in EPOCH_UNITS
     ]

@@ -207,11 +207,18 @@ def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.Data
 
 
 def recognised_blocks(
-    context: Context, formats: Sequence[Format]
+    context: Context, formats: Sequence[Format], names: Sequence[str], block_bytes: int
 ) -> tuple[State, Iterator[pl.DataFrame]]:
-    """State of a delimited file and its typed rows in blocks, before they are put into a table.
+    """State of a delimited file and some of its typed columns in blocks, with their own names.
 
-    For work on single columns of large files; columns have the names of the format.
+    Parameters
+    ----------
+    context : Context
+    formats : sequence of Format
+    names : sequence of str
+        Fields to parse after the first block, which is parsed whole; the others are passed over.
+    block_bytes : int
+        Size of a block.
 
     Raises
     ------
@@ -220,15 +227,15 @@ def recognised_blocks(
     """
     path = context.source.path
     chosen, layout = _recognise(context.source, context.source.head(), formats)
-    parts = (
-        parse_block(item, layout.columns, path) for item in _rows(context.source.blocks(), layout)
-    )
-    first = next(parts, None)
-    if first is None or first.frame.is_empty():
+    some = [item if item and item.name in names else None for item in layout.columns]
+    blocks = _rows(context.source.blocks(block_bytes), layout)
+    block = next(blocks, None)
+    first = parse_block(block, layout.columns, path).frame if block else None
+    if first is None or first.is_empty():
         problem = "There are no rows."
         raise DataError.in_file(path, problem, "Download the file again.")
-    state = chosen.begin(first.frame, context)
-    return state, (item.frame for item in chain([first], parts))
+    state = chosen.begin(first, context)
+    return state, chain([first], (parse_block(item, some, path).frame for item in blocks))
 
 
 def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Format, Layout]:

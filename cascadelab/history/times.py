@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["EPOCH_UNITS", "from_any", "from_epoch", "from_seconds", "from_text", "from_us_date"]
+__all__ = ["EPOCH_UNITS", "epoch_column", "from_any", "from_epoch", "from_seconds", "from_text", "from_us_date"]
 
 _TIME = pl.Datetime("us", "UTC")
 _LATEST_US = 4_102_444_800_000_000  # 2100-01-01
@@ -31,6 +31,17 @@ def from_epoch(value: pl.Expr) -> pl.Expr:
         .otherwise(value // 1_000)
     )
     return pl.when(microseconds < _LATEST_US).then(microseconds).cast(_TIME)
+
+
+def epoch_column(values: pl.Series) -> pl.Series:
+    """:func:`from_epoch` of a column: one multiplication where all values have one unit."""
+    low, high = values.min(), values.max()
+    if values.null_count() == 0 and isinstance(low, int) and isinstance(high, int):
+        for factor, (_, start, stop) in zip((1_000_000, 1_000, 1), EPOCH_UNITS, strict=False):
+            if start <= low and high < stop and high * factor < _LATEST_US:
+                scaled = values if factor == 1 else values * factor
+                return scaled.cast(_TIME)
+    return values.to_frame().select(from_epoch(pl.first()).alias(values.name)).to_series()
 
 
 def from_seconds(value: pl.Expr) -> pl.Expr:
