@@ -22,7 +22,9 @@ __all__ = ["ratios"]
 N_ROWS = 5_000_000
 N_ROUNDS = 3
 _NAMES = (
-    "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker".split(",")
+    "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker".split(
+        ","
+    )
 )
 
 _PANDAS = """
@@ -153,4 +155,6 @@ def _require_equal(runs: dict[str, list[dict[str, float]]]) -> None:
 
 if __name__ == "__main__":
     for line in ratios():
-        print(f"{line['job']:<45}{line['ratio']:>9.2f} (floor {line['floor']:.2f}; {line['baseline']})")
+        print(
+            f"{line['job']:<45}{line['ratio']:>9.2f} (floor {line['floor']:.2f}; {line['baseline']})"
+        )

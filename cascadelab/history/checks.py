@@ -223,4 +223,5 @@ def with_one_per_second(frame: pl.DataFrame, quality: Quality, rule: str) -> Qua
         .agg(pl.col("is_capped").any())
     )
     share = float(seconds["is_capped"].mean() or 0.0) if seconds.height else None  # type: ignore[arg-type]
+    quality = check_pauses(quality)
     return replace(quality, feed_rule=rule, capped_share=share, is_lower_bound=True)

@@ -12,6 +12,8 @@ __all__ = ["capped_by_minute", "conclusions", "coverage"]
 
 _MOST_DAYS = 120
 _CAP_US = 1_100_000
+#: Kinds whose days are checked for being whole.
+_DAILY = ("trades", "bars", "depth", "liquidations", "fills", "quotes", "book", "options")
 
 
 def coverage(reading: Reading) -> pl.DataFrame:
@@ -33,9 +35,9 @@ def coverage(reading: Reading) -> pl.DataFrame:
     frame = reading.frame()
     if not isinstance(frame.schema[time], pl.Datetime) or frame[time].drop_nulls().is_empty():
         return pl.DataFrame(schema=schema)
-    counts = frame.group_by(
-        day=pl.col(time).dt.date(), hour=pl.col(time).dt.hour()
-    ).agg(n_rows=pl.len().cast(pl.Int64))
+    counts = frame.group_by(day=pl.col(time).dt.date(), hour=pl.col(time).dt.hour()).agg(
+        n_rows=pl.len().cast(pl.Int64)
+    )
     days = pl.date_range(counts["day"].min(), counts["day"].max(), eager=True).tail(_MOST_DAYS)
     grid = pl.DataFrame({"day": days}).join(
         pl.DataFrame({"hour": pl.Series(range(24), dtype=pl.Int8)}), how="cross"
@@ -91,14 +93,19 @@ def conclusions(quality: Quality) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``question``, ``answer`` (``"yes"`` or ``"no"``), ``because``.
+        ``question``, ``answer`` (``"yes"`` or ``"no"``), ``because``. Questions that make no
+        sense for the kind (a grid where there is none) are left out.
     """
+    missing = _row(
+        "Is every interval there?", quality.n_missing == 0, f"{quality.n_missing:,} missing"
+    )
+    cut = "the first or last day is cut" if quality.is_partial_day else "no day is cut"
     rows = [
-        _row("Is every interval there?", quality.n_missing == 0, f"{quality.n_missing:,} missing"),
-        _row(
-            "Are whole days covered?",
-            not quality.is_partial_day,
-            "the first or last day is cut" if quality.is_partial_day else "no day is cut",
+        *([missing] if quality.step_s else []),
+        *(
+            [_row("Are whole days covered?", not quality.is_partial_day, cut)]
+            if quality.kind in _DAILY
+            else []
         ),
         _row(
             "Are sums totals?",

@@ -186,10 +186,17 @@ def recognise(
     DataError
         If none fits; names what the file is, or the nearest format and what it lacks.
     """
-    for candidate in sorted(wanted, key=lambda item: _rank(source, item)):
-        layout = layout_of(source, head, candidate)
-        if layout is not None:
+    fitting = [
+        (candidate, layout)
+        for candidate in sorted(wanted, key=lambda item: _rank(source, item))
+        if (layout := layout_of(source, head, candidate)) is not None
+    ]
+    # Two venues may share all names of a header; the first time then tells them apart.
+    for candidate, layout in fitting:
+        if len(fitting) == 1 or _times_fit(head, layout):
             return candidate, layout
+    if fitting:
+        return fitting[0]
     names = _names(wanted)
     for other in known:
         if layout_of(source, head, other) is not None:
@@ -207,12 +214,26 @@ def recognise(
     )
 
 
+def _times_fit(head: Head, layout: Layout) -> bool:
+    """Whether the times of the first row have the type the layout says."""
+    rows = _first_lines(head)[layout.has_header :]
+    if not layout.has_header or not rows or len(rows[0][1]) != len(layout.columns):
+        return True
+    return all(
+        _fits(item, text)
+        for item, text in zip(layout.columns, rows[0][1], strict=True)
+        if item is not None and item.type in ("epoch", "seconds", "time", "moment")
+    )
+
+
 def _rank(source: Source, candidate: Format) -> int:
     """0 where the path has the hint of a format, 1 where it needs none, 2 where it is missing."""
     if not candidate.hint:
         return 1
-    words = "/".join((*source.path.parts[-4:], *source.names)).lower()
-    return 0 if candidate.hint.lower() in words else 2
+    names = "/".join(source.names).lower()
+    folders = "/".join(source.path.parts[-4:-1]).lower()
+    is_named = candidate.hint in names or (candidate.hint in folders and "trades" not in names)
+    return 0 if is_named else 2
 
 
 def _names(formats: Sequence[Format]) -> str:

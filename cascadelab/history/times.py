@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["EPOCH_UNITS", "epoch_column", "from_any", "from_epoch", "from_seconds", "from_text", "from_us_date"]
+__all__ = [
+    "EPOCH_UNITS",
+    "epoch_column",
+    "from_any",
+    "from_epoch",
+    "from_seconds",
+    "from_text",
+    "from_us_date",
+]
 
 _TIME = pl.Datetime("us", "UTC")
 _LATEST_US = 4_102_444_800_000_000  # 2100-01-01
