@@ -85,7 +85,7 @@ ARCHIVES: dict[str, Archive] = {
             template=_BINANCE + "/daily/{type}/{symbol}/{symbol}-{type}-{date}.zip",
             example={"market": "futures/um", "type": "aggTrades", "symbol": "BTCUSDT"},
             checksum=".CHECKSUM",
-            note="type: aggTrades, trades, bookDepth, metrics; market: spot, futures/um, futures/cm",
+            note="type: aggTrades, trades, bookDepth, metrics; market: spot, futures/um, ...",
         ),
         Archive(
             name="binance-klines",

@@ -38,7 +38,11 @@ def coverage(reading: Reading) -> pl.DataFrame:
     counts = frame.group_by(day=pl.col(time).dt.date(), hour=pl.col(time).dt.hour()).agg(
         n_rows=pl.len().cast(pl.Int64)
     )
-    days = pl.date_range(counts["day"].min(), counts["day"].max(), eager=True).tail(_MOST_DAYS)
+    days = (
+        counts.select(pl.date_range(pl.col("day").min(), pl.col("day").max()))
+        .to_series()
+        .tail(_MOST_DAYS)
+    )
     grid = pl.DataFrame({"day": days}).join(
         pl.DataFrame({"hour": pl.Series(range(24), dtype=pl.Int8)}), how="cross"
     )
@@ -60,7 +64,9 @@ def capped_by_minute(reading: Reading) -> pl.DataFrame:
         ``minute_at``, ``n_seconds``, ``n_capped``; a second is capped where another order of its
         symbol lies within 1.1 s before or after. Empty for other kinds.
     """
-    schema = {"minute_at": pl.Datetime("us", "UTC"), "n_seconds": pl.Int64, "n_capped": pl.Int64}
+    schema = pl.Schema(
+        {"minute_at": pl.Datetime("us", "UTC"), "n_seconds": pl.Int64(), "n_capped": pl.Int64()}
+    )
     if reading.kind != "liquidations":
         return pl.DataFrame(schema=schema)
     before = pl.col("liquidated_at").diff().over("symbol").dt.total_microseconds() <= _CAP_US

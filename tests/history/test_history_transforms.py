@@ -171,7 +171,7 @@ def test_a_vault_book_is_the_sum_of_its_events() -> None:
     )
     assert vault_book([events], 4).is_empty()
     with pytest.raises(ParameterError, match="without a zone"):
-        vault_book([events], datetime(2024, 1, 1))  # noqa: DTZ001
+        vault_book([events], datetime(2024, 1, 1))
 
 
 def test_liquidation_levels_are_counted_by_side() -> None:

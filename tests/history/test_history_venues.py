@@ -1,5 +1,7 @@
 """Formats of further venues on hand-written lines: sides, units, contracts, hidden traps."""
 
+# ruff: noqa: E501  (lines of files are written as they are)
+
 from __future__ import annotations
 
 import gzip
