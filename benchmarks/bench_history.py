@@ -148,6 +148,5 @@ def _require_equal(runs: dict[str, list[dict[str, float]]]) -> None:
 
 if __name__ == "__main__":
     for line in ratios():
-        print(
-            f"{line['job']:<45}{line['ratio']:>9.2f} (floor {line['floor']:.2f}; {line['baseline']})"
-        )
+        floor = f"floor {line['floor']:.2f}; {line['baseline']}"
+        print(f"{line['job']:<45}{line['ratio']:>9.2f} ({floor})")
