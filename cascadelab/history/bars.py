@@ -19,8 +19,8 @@ from cascadelab.history.reading import make_context, recognised_blocks
 __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volume_bars"]
 
 _NEEDED = ("price", "quantity", "qty", "transact_time", "time", "is_buyer_maker")
-#: Smaller than the usual block: two of them and their columns are all that is held.
-_BLOCK_BYTES = 16 * 2**20
+#: Smaller than the usual block: little is held, and a block fits the cache of a core.
+_BLOCK_BYTES = 4 * 2**20
 _SUMS = ("volume_base", "bought_base", "sold_base", "flow_base")
 
 
