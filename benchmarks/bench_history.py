@@ -43,13 +43,15 @@ bars = cached_bars(path, symbol="BTCUSDT", cache_folder=Path(path).parent / "bar
 n, flow = bars.height, float(bars["flow_base"].sum())
 """
 _FRAME = """
-import json, resource, sys, time
+import json, re, sys, time
 path = sys.argv[1]
 {imports}
 start = time.perf_counter()
 {work}
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: a process inherits that of its parent.
+status = open("/proc/self/status").read()
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024
 print(json.dumps({{"seconds": seconds, "peak_mb": peak, "n": n, "flow": flow}}))
 """
 
