@@ -125,6 +125,42 @@ def _notebooks(given: argparse.Namespace) -> int:
     return 0
 
 
+def _add_data(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    words = "list, fetch, verify and find files of public archives"
+    command = commands.add_parser("data", parents=[shared], help=words, description=words)
+    command.add_argument("action", choices=("list", "fetch", "verify", "path"))
+    command.add_argument(
+        "words", nargs="*", metavar="WORD", help="addresses, or an archive and name=value fields"
+    )
+    command.add_argument("--from", dest="first", default="", metavar="DAY", help="first day")
+    command.add_argument("--until", dest="last", default="", metavar="DAY", help="last day")
+    command.add_argument("--jobs", type=int, default=2, metavar="N", help="files at a time (1-4)")
+    command.add_argument("--cache", type=Path, metavar="DIR", help="folder of the cache")
+    command.set_defaults(work=_data)
+
+
+def _data(given: argparse.Namespace) -> int:
+    from cascadelab.history import data_command as data
+    from cascadelab.history.fetch import Policy, default_folder
+
+    folder = given.cache or default_folder()
+    if given.action == "list":
+        lines, n_bad = data.list_lines(*given.words[:1]), 0
+    elif given.action == "verify":
+        lines, n_bad = data.verify_lines(folder)
+    else:
+        remotes = data.remotes_of(given.words, given.first, given.last)
+        if given.action == "fetch":
+            lines, n_bad = data.fetch_lines(remotes, folder, Policy(n_jobs=given.jobs))
+        else:
+            lines, n_bad = data.path_lines(remotes, folder)
+    print("\n".join(lines))
+    if n_bad:
+        words = {"path": "not in the cache; fetch first", "verify": "not good; fetch again"}
+        return _say(f"{n_bad} files {words.get(given.action, 'failed')}", _FAILED)
+    return 0
+
+
 def _add_version(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     words = "print the version"
     command = commands.add_parser("version", parents=[shared], help=words, description=words)
@@ -142,6 +178,7 @@ def _version(_: argparse.Namespace) -> int:
 COMMANDS: tuple[Callable[[Subparsers, argparse.ArgumentParser], None], ...] = (
     _add_report,
     _add_notebooks,
+    _add_data,
     _add_version,
 )
 

@@ -4,7 +4,20 @@
 documented table of its kind, and a :class:`Quality` report. A reader does not fix; it reports.
 """
 
-from cascadelab.history import binance, catalogue, tardis
+from cascadelab.history import (
+    aggregators,
+    binance,
+    bitmex,
+    bybit,
+    catalogue,
+    deribit,
+    freqtrade,
+    generic,
+    hyperliquid,
+    lending,
+    okx,
+    tardis,
+)
 from cascadelab.history.contracts import Contract
 from cascadelab.history.quality import FrozenBand, Gap, Quality
 from cascadelab.history.reading import Reading
@@ -19,9 +32,18 @@ __all__ = [
     "Gap",
     "Quality",
     "Reading",
+    "aggregators",
     "binance",
+    "bitmex",
     "blocks",
+    "bybit",
     "catalogue",
+    "deribit",
+    "freqtrade",
+    "generic",
+    "hyperliquid",
+    "lending",
+    "okx",
     "read",
     "tardis",
 ]

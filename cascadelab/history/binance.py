@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.history import binance_bars, binance_depth
+from cascadelab.history import binance_bars, binance_depth, binance_flow
 from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import COINS, Contract, binance_contract
@@ -26,10 +26,16 @@ __all__ = [
     "FORMATS",
     "read_agg_trades",
     "read_book_depth",
+    "read_book_ticker",
+    "read_force_orders",
+    "read_funding",
     "read_index_klines",
     "read_klines",
+    "read_liquidation_snapshot",
     "read_mark_klines",
+    "read_metrics",
     "read_premium_klines",
+    "read_trades",
 ]
 
 
@@ -105,7 +111,7 @@ AGG_TRADES = Format(
 )
 
 #: Formats of this venue, most specific first.
-FORMATS = (binance_bars.KLINES, binance_depth.BOOK_DEPTH, AGG_TRADES)
+FORMATS = (binance_bars.KLINES, binance_depth.BOOK_DEPTH, AGG_TRADES, *binance_flow.FORMATS)
 
 
 def read_klines(
@@ -235,3 +241,58 @@ def read_book_depth(
     context = make_context(path, symbol)
     full = Context(source=context.source, symbol=context.symbol, marks=bars)
     return read_source(full, [binance_depth.BOOK_DEPTH])
+
+
+def read_trades(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None
+) -> Reading:
+    """Single trades (``trades``); as :func:`read_agg_trades`."""
+    return read_source(make_context(path, symbol, contract), [binance_flow.TRADES])
+
+
+def read_metrics(path: str | Path) -> Reading:
+    """Open interest and ratios every five minutes (``metrics``, kind ``"open_interest"``).
+
+    Notes
+    -----
+    Rows of the archive are not in order; they are sorted and counted. COIN-M files count
+    contracts and value them in coins; here ``open_interest_base`` is coins for every market.
+    """
+    return read_source(make_context(path), [binance_flow.METRICS])
+
+
+def read_funding(path: str | Path, symbol: str | None = None) -> Reading:
+    """Funding rates of a month (``fundingRate``)."""
+    return read_source(make_context(path, symbol), [binance_flow.FUNDING])
+
+
+def read_book_ticker(path: str | Path, symbol: str | None = None) -> Reading:
+    """Best bids and asks (``bookTicker``, until March 2024; kind ``"quotes"``)."""
+    return read_source(make_context(path, symbol), [binance_flow.BOOK_TICKER])
+
+
+def read_liquidation_snapshot(
+    path: str | Path, symbol: str | None = None, contract: Contract | None = None
+) -> Reading:
+    """Liquidation orders of the archive (``liquidationSnapshot``).
+
+    Returns
+    -------
+    Reading
+        Kind ``"liquidations"``. Every row stands twice in these files; one copy is taken out and
+        counted (``Reading.with_duplicates()`` puts it back). COIN-M: USD are contracts x face.
+    """
+    context = make_context(path, symbol, contract)
+    return read_source(context, [binance_flow.LIQUIDATION_SNAPSHOT])
+
+
+def read_force_orders(path: str | Path) -> Reading:
+    """Recorded orders of the stream ``!forceOrder@arr``, no header, 12 or 13 columns.
+
+    Returns
+    -------
+    Reading
+        Kind ``"liquidations"``. SELL closed a long. The stream shows at most one order per symbol
+        and second: sums are lower bounds, ``quality.capped_share`` says how often it was full.
+    """
+    return read_source(make_context(path), [binance_flow.RECORDED_FORCE_ORDERS])

@@ -7,9 +7,19 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from cascadelab.history.formats import Format
 from cascadelab.history.quality import Gap, Quality
 
-__all__ = ["check_grid", "check_pauses", "check_rows", "is_day_cut", "with_notes"]
+__all__ = [
+    "check_grid",
+    "check_pauses",
+    "check_rows",
+    "is_day_cut",
+    "share_padded",
+    "with_notes",
+    "with_one_per_second",
+    "with_padding",
+]
 
 _DAY = timedelta(days=1)
 
@@ -19,41 +29,71 @@ def with_notes(quality: Quality, *notes: str) -> Quality:
     return replace(quality, notes=(*quality.notes, *(note for note in notes if note)))
 
 
-def check_rows(frame: pl.DataFrame, quality: Quality, time: str) -> tuple[pl.DataFrame, Quality]:
-    """Remove exact duplicates, sort by time, and say how much of either there was.
+def check_rows(
+    frame: pl.DataFrame,
+    quality: Quality,
+    form: Format,
+    n_read: int | None = None,
+    hashes: pl.Series | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame, Quality]:
+    """Set exact duplicates aside, sort by time, and say how much of either there was.
 
     Parameters
     ----------
     frame : polars.DataFrame
         In the order of the file.
     quality : Quality
-    time : str
-        Column of times.
+    form : Format
+        Its time column, and whether equal rows and the order of the file are kept.
+    n_read : int, optional
+        Records of the file, where a record is not a row.
+    hashes : polars.Series, optional
+        Hash of each row of the file, where the table leaves fields out: rows are duplicates only
+        if these are equal too.
 
     Returns
     -------
-    (polars.DataFrame, Quality)
-        Rows with equal times keep the order of the file.
+    (polars.DataFrame, polars.DataFrame, Quality)
+        The rows, the duplicates that were taken out, and the report. Rows with equal times keep
+        the order of the file.
     """
     n_rows = frame.height
-    moments = frame[time]
-    n_late = int((moments < moments.cum_max()).sum())
-    if not _has_distinct_rows(frame, time):
-        frame = frame.unique(maintain_order=True)
-    if n_late:
-        frame = frame.sort(time, maintain_order=True)
-    moments = frame[time]
+    moments = frame[form.time] if form.time else pl.Series(dtype=pl.Datetime("us", "UTC"))
+    known = moments.drop_nulls()
+    n_late = int((known < known.cum_max()).sum())
+    repeats = frame.clear()
+    n_equal = 0
+    if not _has_distinct_rows(frame, form.time):
+        whole = frame if hashes is None else frame.with_columns(hashes.alias("hash of the row"))
+        is_first = whole.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+        n_equal = int((~is_first).sum())
+        if n_equal and not form.keeps_equal_rows:
+            frame, repeats = frame.filter(is_first), frame.filter(~is_first)
+    if n_late and not form.keeps_order:
+        frame = frame.sort(form.time, maintain_order=True)
+        repeats = repeats.sort(form.time, maintain_order=True)
+    known = frame[form.time].drop_nulls() if form.time else known
+    quality = replace(
+        quality,
+        n_rows_read=n_rows if n_read is None else n_read,
+        n_rows=frame.height,
+        n_exact_duplicates=repeats.height,
+        n_equal_rows_kept=n_equal - repeats.height,
+        n_out_of_order=n_late,
+    )
+    return frame, repeats, _span(known, quality)
+
+
+def _span(moments: pl.Series, quality: Quality) -> Quality:
+    if moments.is_empty():
+        return quality
     pauses = moments.diff()
     longest = pauses.max()
     at = pauses.arg_max()
-    return frame, replace(
+    return replace(
         quality,
-        n_rows_read=n_rows,
-        n_rows=frame.height,
-        n_exact_duplicates=n_rows - frame.height,
-        n_out_of_order=n_late,
-        first_at=_moment(moments[0]),
-        last_at=_moment(moments[-1]),
+        first_at=_moment(moments.min()),
+        last_at=_moment(moments.max()),
         longest_pause_s=longest.total_seconds() if isinstance(longest, timedelta) else 0.0,
         longest_pause_from=_moment(moments[int(at) - 1]) if at else None,
     )
@@ -110,10 +150,78 @@ def _since_midnight(moment: datetime) -> timedelta:
 
 def _has_distinct_rows(frame: pl.DataFrame, time: str) -> bool:
     """Whether a cheap look already shows that no two rows are equal."""
-    if (frame[time].diff().dt.total_microseconds().drop_nulls() > 0).all():
-        return True
-    return "trade_id" in frame.columns and frame["trade_id"].n_unique() == frame.height
+    if time and (frame[time].diff().dt.total_microseconds().drop_nulls() > 0).all():
+        return frame[time].null_count() == 0
+    if "trade_id" not in frame.columns or frame.height == 0:
+        return frame.height < 2
+    ids = frame["trade_id"]
+    return ids.null_count() == 0 and ids.n_unique() == frame.height
 
 
 def _moment(value: object) -> datetime | None:
     return value if isinstance(value, datetime) else None
+
+
+def share_padded(frame: pl.DataFrame, values: list[str], by: str = "symbol") -> pl.DataFrame:
+    """Rows before the first value that is neither zero nor null, per symbol.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Sorted by time.
+    values : list of str
+        Columns that hold zeros or nulls before real history begins.
+    by : str
+        Column of the series.
+
+    Returns
+    -------
+    polars.DataFrame
+        The column `by`, ``n_padded`` (rows before real history), ``n_rows``.
+    """
+    is_real = pl.any_horizontal(pl.col(value).fill_null(0.0) != 0.0 for value in values)
+    n_padded = pl.when(is_real.any()).then(is_real.arg_max()).otherwise(pl.len())
+    return frame.group_by(by, maintain_order=True).agg(
+        n_padded=n_padded.cast(pl.Int64), n_rows=pl.len().cast(pl.Int64)
+    )
+
+
+def with_padding(frame: pl.DataFrame, quality: Quality, values: list[str]) -> Quality:
+    """Count the rows of zeros before real history of each symbol, and say so."""
+    padded = share_padded(frame, values)
+    n_padded = int(padded["n_padded"].sum())
+    if not n_padded:
+        return quality
+    note = (
+        f"{n_padded:,} of {frame.height:,} rows are zeros or nulls before the real history of "
+        f"their symbol begins ({padded.filter(pl.col('n_padded') > 0).height} symbols): padding, "
+        f"not observations."
+    )
+    return with_notes(replace(quality, n_padded=n_padded), note)
+
+
+#: A feed of one order per second is at its cap where orders of a symbol follow this closely.
+_CAP_S = 1.1
+
+
+def with_one_per_second(frame: pl.DataFrame, quality: Quality, rule: str) -> Quality:
+    """Fill in what a feed of at most one order per symbol and second withholds.
+
+    A symbol-second with an order counts as capped where another order of that symbol lies within
+    1.1 s before or after it: there the feed runs at its limit, and may have hidden others.
+    """
+    pause = pl.col("liquidated_at").diff().over("symbol").dt.total_microseconds() / 1e6
+    seconds = (
+        frame.sort("symbol", "liquidated_at")
+        .with_columns(before=pause)
+        .with_columns(after=pl.col("before").shift(-1).over("symbol"))
+        .with_columns(
+            is_capped=(pl.col("before") <= _CAP_S).fill_null(value=False)
+            | (pl.col("after") <= _CAP_S).fill_null(value=False)
+        )
+        .group_by("symbol", pl.col("liquidated_at").dt.truncate("1s"))
+        .agg(pl.col("is_capped").any())
+    )
+    share = float(seconds["is_capped"].mean() or 0.0) if seconds.height else None  # type: ignore[arg-type]
+    quality = check_pauses(quality)
+    return replace(quality, feed_rule=rule, capped_share=share, is_lower_bound=True)

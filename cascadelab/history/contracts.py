@@ -15,7 +15,14 @@ import polars as pl
 
 from cascadelab.errors import ParameterError
 
-__all__ = ["COINS", "Contract", "binance_contract", "tardis_contract"]
+__all__ = [
+    "COINS",
+    "Contract",
+    "binance_contract",
+    "bybit_contract",
+    "okx_contract",
+    "tardis_contract",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,12 +121,46 @@ def tardis_contract(exchange: str, symbol: str) -> Contract | None:
     if exchange == "deribit":
         return _deribit(symbol)
     if exchange == "bybit":
-        return COINS if symbol.endswith(("USDT", "USDC", "PERP")) else dollar
+        return bybit_contract(symbol)
     if exchange in ("okex-swap", "okex-futures"):
-        parts = symbol.split("-")
-        if parts[1:2] == ["USD"]:
-            return Contract(face=100.0 if parts[0] == "BTC" else 10.0, face_currency="quote")
+        return okx_contract(symbol)
     return None
+
+
+def bybit_contract(symbol: str) -> Contract:
+    """Contract of a Bybit derivative: coins if linear, else one US dollar.
+
+    Examples
+    --------
+    >>> bybit_contract("BTCUSD").face_currency, bybit_contract("XRPUSDT").is_coins
+    ('quote', True)
+    """
+    is_linear = symbol.endswith(("USDT", "USDC", "PERP")) or "USDT-" in symbol
+    return COINS if is_linear else Contract(face=1.0, face_currency="quote")
+
+
+#: Coins per contract of the swaps in USDT whose face is known here.
+_OKX_COINS = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "XRP": 100.0, "DOGE": 1000.0, "LTC": 1.0}
+
+
+def okx_contract(symbol: str) -> Contract | None:
+    """Contract of an OKX instrument; None where the face is not known here.
+
+    Examples
+    --------
+    >>> okx_contract("BTC-USD-SWAP").face, okx_contract("BTC-USDT-SWAP").face
+    (100.0, 0.01)
+    >>> okx_contract("BTC-USDT").is_coins, okx_contract("PEPE-USDT-SWAP") is None
+    (True, True)
+    """
+    parts = symbol.split("-")
+    if len(parts) == 2:
+        return COINS
+    if parts[1] == "USD" and parts[-1] not in ("C", "P"):
+        return Contract(face=100.0 if parts[0] == "BTC" else 10.0, face_currency="quote")
+    face = _OKX_COINS.get(parts[0])
+    is_linear = parts[1] in ("USDT", "USDC") and face is not None
+    return Contract(face=face) if is_linear and face else None
 
 
 def _deribit(symbol: str) -> Contract:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.contracts import Contract
-from cascadelab.history.parse import Field, is_value_of
+from cascadelab.history.parse import NULL_WORDS, Field, Parsed, is_value_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Head, Source
 
@@ -63,6 +63,21 @@ class Format:
         ``tidy(frame, state) -> frame``: one block into the columns of the kind.
     finish : callable
         ``finish(frame, quality, context) -> (frame, quality)``: checks on the whole.
+    hint : str
+        Word in the name or folder of the file that decides between formats of equal content; a
+        format with a hint that is not there comes after all others that fit.
+    foreign : tuple of str
+        Names in a header that belong to other formats: with one of them this one does not fit.
+    rows_of : callable or None
+        ``rows_of(context) -> typed rows in blocks``, for files that are no delimited text.
+    fits : callable or None
+        ``fits(source, head) -> bool``, for the same files; None: the header or first line tells.
+    keeps_equal_rows : bool
+        Rows carry no identifier and may repeat in truth: equal ones are counted, not removed.
+    keeps_order : bool
+        The order of the file is part of the data: it is not sorted.
+    is_empty_allowed : bool
+        A whole file may hold nothing of this kind (no liquidation in an hour of fills).
     """
 
     name: str
@@ -73,6 +88,18 @@ class Format:
     tidy: Callable[[pl.DataFrame, State], pl.DataFrame]
     finish: Callable[[pl.DataFrame, Quality, Context], tuple[pl.DataFrame, Quality]]
     has_headerless: bool = False
+    hint: str = ""
+    foreign: tuple[str, ...] = ()
+    rows_of: Callable[[Context], Iterator[Parsed]] | None = None
+    fits: Callable[[Source, Head], bool] | None = None
+    keeps_equal_rows: bool = False
+    keeps_order: bool = False
+    is_empty_allowed: bool = False
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether lines of one file may differ in length."""
+        return any(item.is_ragged for item in self.fields)
 
     @property
     def required(self) -> list[str]:
@@ -96,6 +123,8 @@ class State:
         Bars only: whether volumes are volumes, not padding.
     positive : tuple of str
         Fields that must be above zero now that the content is known.
+    unit_switches : tuple of str
+        Changes of a unit inside the file, one sentence each.
     notes : tuple of str
     """
 
@@ -105,6 +134,7 @@ class State:
     series: str = ""
     has_volume: bool = True
     positive: tuple[str, ...] = ()
+    unit_switches: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -156,13 +186,20 @@ def recognise(
     DataError
         If none fits; names what the file is, or the nearest format and what it lacks.
     """
-    for candidate in wanted:
-        layout = layout_of(head, candidate)
-        if layout is not None:
+    fitting = [
+        (candidate, layout)
+        for candidate in sorted(wanted, key=lambda item: _rank(source, item))
+        if (layout := layout_of(source, head, candidate)) is not None
+    ]
+    # Two venues may share all names of a header; the first time then tells them apart.
+    for candidate, layout in fitting:
+        if len(fitting) == 1 or _times_fit(head, layout):
             return candidate, layout
-    names = ", ".join(item.name for item in wanted)
+    if fitting:
+        return fitting[0]
+    names = _names(wanted)
     for other in known:
-        if layout_of(head, other) is not None:
+        if layout_of(source, head, other) is not None:
             problem = f"The file holds {other.kind} ({other.name}); {names} is expected."
             cure = "Use the reader of that format, or history.read(path)."
             raise DataError.in_file(source.path, problem, cure)
@@ -177,12 +214,47 @@ def recognise(
     )
 
 
-def layout_of(head: Head, candidate: Format) -> Layout | None:
+def _times_fit(head: Head, layout: Layout) -> bool:
+    """Whether the times of the first row have the type the layout says."""
+    rows = _first_lines(head)[layout.has_header :]
+    if not layout.has_header or not rows or len(rows[0][1]) != len(layout.columns):
+        return True
+    return all(
+        _fits(item, text)
+        for item, text in zip(layout.columns, rows[0][1], strict=True)
+        if item is not None and item.type in ("epoch", "seconds", "time", "moment")
+    )
+
+
+def _rank(source: Source, candidate: Format) -> int:
+    """0 where the path has the hint of a format, 1 where it needs none, 2 where it is missing."""
+    if not candidate.hint:
+        return 1
+    names = "/".join(source.names).lower()
+    folders = "/".join(source.path.parts[-4:-1]).lower()
+    is_named = candidate.hint in names or (candidate.hint in folders and "trades" not in names)
+    return 0 if is_named else 2
+
+
+def _names(formats: Sequence[Format]) -> str:
+    """Return the formats in words; too many are only counted."""
+    if len(formats) > 6:
+        return f"{len(formats)} formats, see history.FORMATS"
+    return ", ".join(item.name for item in formats)
+
+
+def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
     """Return the layout of a file under a format; None where the format does not fit."""
+    if candidate.fits is not None:
+        is_it = candidate.fits(source, head)
+        return Layout(columns=candidate.fields, has_header=False) if is_it else None
+    if source.packing == "feather":
+        return None
     lines = _first_lines(head)
     line, values = lines[0]
     names = _normal(values)
-    if set(candidate.required) <= set(names) and len(set(names)) == len(names):
+    is_whole = set(candidate.required) <= set(names) and len(set(names)) == len(names)
+    if is_whole and not set(candidate.foreign) & set(names):
         known = {item.name: item for item in candidate.fields}
         return Layout(
             columns=tuple(known.get(name) for name in names),
@@ -190,10 +262,12 @@ def layout_of(head: Head, candidate: Format) -> Layout | None:
             header_line=line,
             unused=tuple(name for name in names if name not in known),
         )
-    if candidate.has_headerless and not _is_header(values):
+    starts_with_text = candidate.fields[0].type == "text"
+    if candidate.has_headerless and (starts_with_text or not _is_header(values)):
         for _, row in lines:
             if _is_row_of(candidate, row):
-                return Layout(columns=candidate.fields[: len(row)], has_header=False)
+                n_columns = len(candidate.fields) if candidate.is_ragged else len(row)
+                return Layout(columns=candidate.fields[:n_columns], has_header=False)
     return None
 
 
@@ -207,7 +281,7 @@ def _is_row_of(candidate: Format, values: Sequence[str]) -> bool:
 
 def _fits(item: Field, text: str) -> bool:
     """Whether a value has the type of a field; whether it keeps its rule is for the parser."""
-    if not text:
+    if not text or (item.is_nullable and text in NULL_WORDS):
         return item.is_nullable
     return is_value_of(Field(name=item.name, type=item.type), text)
 
@@ -228,6 +302,12 @@ def _normal(values: Sequence[str]) -> list[str]:
     return [value.strip().strip('"').lower() for value in values]
 
 
+def _likeness(candidate: Format, names: Sequence[str]) -> tuple[float, int]:
+    """How much of a header a format shares: of all names in either, then how many."""
+    wanted, found = set(candidate.required), set(names)
+    return len(wanted & found) / len(wanted | found), len(wanted & found)
+
+
 def _refuse_separator(source: Source, values: Sequence[str], line: int) -> None:
     """Refuse fields that are separated by something else than commas."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
@@ -241,11 +321,15 @@ def _unknown_header(
 ) -> DataError:
     names = _normal(values)
     shown = ",".join(names)
-    nearest = max(formats, key=lambda item: len(set(item.required) & set(names)))
+    headed = [item for item in formats if item.fits is None]
+    if not headed:
+        problem = f"The header {shown[:120]!r} belongs to no known format ({_names(formats)})."
+        cure = "Check that the file is one of these."
+        return UnknownFormatError.in_file(source.path, problem, cure, line)
+    nearest = max(headed, key=lambda item: _likeness(item, names))
     shared = set(nearest.required) & set(names)
     if len(shared) * 2 < len(nearest.required):
-        known = ", ".join(item.name for item in formats)
-        problem = f"The header {shown[:120]!r} belongs to no known format ({known})."
+        problem = f"The header {shown[:120]!r} belongs to no known format ({_names(formats)})."
         return UnknownFormatError.in_file(
             source.path, problem, "Check that the file is one of these.", line
         )

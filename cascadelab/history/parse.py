@@ -7,43 +7,46 @@ field, which either accepts it (blank lines, padded fields) and counts it, or sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.source import Block
+from cascadelab.history.source import Block, count_lines
+from cascadelab.history.times import EPOCH_UNITS, epoch_column, from_any, from_seconds, from_text
 
-__all__ = ["Field", "Parsed", "is_value_of", "parse_block"]
+__all__ = ["NULL_WORDS", "Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
 
-FieldType = Literal["number", "integer", "text", "boolean", "epoch", "time"]
+FieldType = Literal["number", "integer", "text", "boolean", "epoch", "seconds", "time", "moment"]
 _RAW: dict[str, type[pl.DataType]] = {
     "number": pl.Float64,
     "integer": pl.Int64,
     "text": pl.String,
     "boolean": pl.Boolean,
     "epoch": pl.Int64,
+    "seconds": pl.Float64,
     "time": pl.String,
+    "moment": pl.String,
 }
+_CONVERT: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "seconds": from_seconds,
+    "time": from_text,
+    "moment": from_any,
+}
+#: What programs write where there is no value.
+NULL_WORDS = ("None", "null", "NULL", "nan", "NaN", "NA")
 _WORDS = {
     "number": "a finite number",
     "integer": "a whole number of at most 64 bits",
     "text": "some text",
     "boolean": "true or false",
     "epoch": "a time since 1970 in s, ms, us or ns, between 1973 and 2100",
+    "seconds": "seconds since 1970 between 1973 and 2100",
     "time": "a UTC time such as 2025-10-10 20:50:34",
+    "moment": "a UTC time, as text or as a number since 1970, or a date whose order is clear",
 }
-_TIME = pl.Datetime("us", "UTC")
-_LATEST_US = 4_102_444_800_000_000  # 2100-01-01
-#: Magnitudes of a time in each unit: from, below.
-_EPOCH_UNITS = (
-    ("s", 10**8, 10**11),
-    ("ms", 10**11, 10**14),
-    ("us", 10**14, 10**17),
-    ("ns", 10**17, 9 * 10**18),
-)
 #: A space beside a separator: such a block goes the careful way.
 _PADDING = (b", ", b" ,", b"\n ", b" \n", b" \r", b"\t")
 _CURE = "Correct or delete the line, or download the file again."
@@ -57,16 +60,21 @@ class Field:
     ----------
     name : str
         Name in the header.
-    type : {"number", "integer", "text", "boolean", "epoch", "time"}
-        ``"epoch"``: time since 1970, unit by magnitude; ``"time"``: text.
+    type : {"number", "integer", "text", "boolean", "epoch", "seconds", "time", "moment"}
+        ``"epoch"``: time since 1970, unit by magnitude; ``"seconds"``: seconds with a fraction;
+        ``"time"``: text; ``"moment"``: any of these.
     rule : {"", "positive", "not negative"}
         What a number must be, besides finite.
     is_nullable : bool
-        Whether an empty field is allowed.
+        Whether an empty field, or a word for none (``None``, ``nan``), is allowed.
     values : tuple of str
         The words a text may be; empty for any.
     is_optional : bool
         Whether the column may be missing (newest or oldest files).
+    is_ragged : bool
+        Whether single lines may lack the field; only the last fields of a line may.
+    is_derived : bool
+        Computed by a recorder from other fields: not looked at to tell exact duplicates.
     """
 
     name: str
@@ -75,6 +83,8 @@ class Field:
     is_nullable: bool = False
     values: tuple[str, ...] = ()
     is_optional: bool = False
+    is_ragged: bool = False
+    is_derived: bool = False
 
     @property
     def expected(self) -> str:
@@ -114,12 +124,23 @@ class Parsed:
         Unit found and number of rows, for the first epoch field.
     n_blank_lines, n_padded_lines : int
         Lines without a field, and lines with spaces around a field.
+    n_null_words : int
+        Fields that hold a word for "no value", such as ``None``.
+    n_records : int or None
+        Records of the file behind the rows, where a record is not one row.
     """
 
     frame: pl.DataFrame
     time_units: tuple[tuple[str, int], ...] = ()
     n_blank_lines: int = 0
     n_padded_lines: int = 0
+    n_null_words: int = 0
+    n_records: int | None = None
+
+    @property
+    def n_read(self) -> int:
+        """Records of the file behind the rows."""
+        return self.frame.height if self.n_records is None else self.n_records
 
 
 def is_value_of(field: Field, text: str) -> bool:
@@ -164,10 +185,16 @@ def _quickly(
         for index, field in enumerate(columns)
     }
     try:
-        raw = pl.read_csv(block.data, has_header=False, schema=schema, quote_char=None)
+        raw = pl.read_csv(
+            block.data,
+            has_header=False,
+            schema=schema,
+            columns=[index for index, field in enumerate(columns) if field is not None],
+            quote_char=None,
+        )
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    n_lines = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
+    n_lines = count_lines(block.data) + (not block.data.endswith(b"\n"))
     if raw.height != n_lines or _has_padding(block.data):
         return None
     raw = raw.select([field.name for field in fields])
@@ -189,31 +216,79 @@ def _carefully(block: Block, columns: Sequence[Field | None], path: Path) -> Par
     lines = lines.filter(pl.col("text").str.strip_chars() != "")
     if lines.is_empty():
         return Parsed(frame=_times(_empty(columns), [f for f in columns if f]), n_blank_lines=n_all)
-    _require_fields(lines, len(columns), path)
+    n_fewest = sum(1 for field in columns if field is None or not field.is_ragged)
+    _require_fields(lines, n_fewest, len(columns), path)
     texts = _split(lines, columns)
-    fields = [field for field in columns if field is not None]
+    parsed = parse_texts(texts, lines["line"], [field for field in columns if field], path)
+    return replace(parsed, n_blank_lines=n_all - lines.height)
+
+
+def parse_texts(
+    texts: pl.DataFrame, lines: pl.Series, fields: Sequence[Field], path: Path, unit: str = "line"
+) -> Parsed:
+    """Parse columns of texts, field by field.
+
+    Parameters
+    ----------
+    texts : polars.DataFrame
+        One text column per field, by name.
+    lines : polars.Series of int
+        Line or record of each row, for messages.
+    fields : sequence of Field
+    path : Path
+        For messages.
+    unit : {"line", "record"}
+        What `lines` counts.
+
+    Returns
+    -------
+    Parsed
+
+    Raises
+    ------
+    DataError
+        Names the first bad line, the field, the value and the rule.
+    """
     is_padded = pl.any_horizontal(pl.all().str.contains(r"^\s|\s$"))
     n_padded = int(texts.select(is_padded.sum()).item())
-    raw = texts.with_columns(pl.all().str.strip_chars()).select(_cast(field) for field in fields)
+    clean = texts.with_columns(pl.all().str.strip_chars())
+    is_word = [pl.col(field.name).is_in(NULL_WORDS) for field in fields if field.is_nullable]
+    n_words = sum(clean.select(word.sum() for word in is_word).row(0)) if is_word else 0
+    if n_words:
+        clean = clean.with_columns(
+            pl.when(~pl.col(field.name).is_in(NULL_WORDS))
+            .then(field.name)
+            .otherwise(pl.lit(""))
+            .alias(field.name)
+            for field in fields
+            if field.is_nullable
+        )
+    raw = clean.select(_cast(field) for field in fields)
     frame = _times(raw, fields)
-    empty = texts.select(pl.all().str.strip_chars() == "")
+    _require_good(frame, clean, lines, fields, path, unit)
+    return Parsed(
+        frame=frame, time_units=_units(raw, fields), n_padded_lines=n_padded, n_null_words=n_words
+    )
+
+
+def _require_good(
+    frame: pl.DataFrame,
+    texts: pl.DataFrame,
+    lines: pl.Series,
+    fields: Sequence[Field],
+    path: Path,
+    unit: str,
+) -> None:
+    """Raise for the first bad value of the first bad row."""
+    empty = texts.select(pl.all() == "")
     bad = frame.select(
         (~field.is_good() | _lost(field, empty)).alias(field.name) for field in fields
     )
-    worst = bad.select(pl.all().arg_max()).row(0)
-    rows = {
-        field: row for field, row in zip(fields, worst, strict=True) if bad[field.name][row or 0]
-    }
+    rows = {field: bad[field.name].arg_max() or 0 for field in fields if bad[field.name].any()}
     if rows:
-        field = min(rows, key=lambda name: rows[name] or 0)
-        row = int(rows[field] or 0)
-        raise _bad_value(path, field, texts[field.name][row], int(lines["line"][row]))
-    return Parsed(
-        frame=frame,
-        time_units=_units(raw, fields),
-        n_blank_lines=n_all - lines.height,
-        n_padded_lines=n_padded,
-    )
+        field = min(rows, key=lambda item: rows[item])
+        row = rows[field]
+        raise _bad_value(path, field, texts[field.name][row], int(lines[row]), unit)
 
 
 def _lost(field: Field, empty: pl.DataFrame) -> pl.Expr:
@@ -234,9 +309,9 @@ def _lines(block: Block, path: Path) -> pl.DataFrame:
     ).with_columns(line=pl.int_range(pl.len()) + block.first_line)
 
 
-def _require_fields(lines: pl.DataFrame, n_fields: int, path: Path) -> None:
+def _require_fields(lines: pl.DataFrame, n_fewest: int, n_fields: int, path: Path) -> None:
     found = lines["text"].str.count_matches(",", literal=True) + 1
-    wrong = found != n_fields
+    wrong = (found < n_fewest) | (found > n_fields)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         problem = f"The line has {found[row]} fields; {n_fields} are expected."
@@ -250,7 +325,7 @@ def _split(lines: pl.DataFrame, columns: Sequence[Field | None]) -> pl.DataFrame
     if len(names) == 1:
         return lines.select(pl.col("text").alias(names[0]))
     split = lines["text"].str.split_exact(",", len(names) - 1)
-    frame = split.struct.unnest()
+    frame = split.struct.unnest().with_columns(pl.all().fill_null(""))
     frame.columns = names
     return frame.select([field.name for field in columns if field is not None])
 
@@ -265,54 +340,47 @@ def _cast(field: Field) -> pl.Expr:
         lower = column.str.to_lowercase()
         words = {"true": True, "false": False}
         return lower.replace_strict(words, default=None, return_dtype=pl.Boolean)
-    if field.type in ("text", "time"):
+    if field.type in ("text", "time", "moment"):
         return pl.when(column != "").then(column).alias(field.name)
     return column.cast(_RAW[field.type], strict=False)
 
 
 def _times(raw: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
-    convert: dict[str, Callable[[pl.Expr], pl.Expr]] = {"epoch": _from_epoch, "time": _from_text}
-    return raw.with_columns(
-        convert[field.type](pl.col(field.name)).alias(field.name)
+    epochs = [epoch_column(raw[field.name]) for field in fields if field.type == "epoch"]
+    others = [
+        _CONVERT[field.type](pl.col(field.name)).alias(field.name)
         for field in fields
-        if field.type in convert
-    )
-
-
-def _from_epoch(value: pl.Expr) -> pl.Expr:
-    microseconds = (
-        pl.when(value < 10**8)
-        .then(None)
-        .when(value < 10**11)
-        .then(value * 1_000_000)
-        .when(value < 10**14)
-        .then(value * 1_000)
-        .when(value < 10**17)
-        .then(value)
-        .otherwise(value // 1_000)
-    )
-    return pl.when(microseconds < _LATEST_US).then(microseconds).cast(_TIME)
-
-
-def _from_text(value: pl.Expr) -> pl.Expr:
-    plain = value.str.replace("T", " ", literal=True).str.strip_suffix("Z")
-    moment = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    return moment.dt.replace_time_zone("UTC")
+        if field.type in _CONVERT
+    ]
+    raw = raw.with_columns(epochs) if epochs else raw
+    return raw.with_columns(others) if others else raw
 
 
 def _units(raw: pl.DataFrame, fields: Sequence[Field]) -> tuple[tuple[str, int], ...]:
-    epochs = [field.name for field in fields if field.type == "epoch"]
-    if not epochs:
-        n_text = raw.height if any(field.type == "time" for field in fields) else 0
-        return (("text", n_text),) if n_text else ()
-    value = raw[epochs[0]]
+    """Unit of the first time field that is a number, with the number of rows of each unit."""
+    order = ("epoch", "seconds", "moment", "time")
+    timed = sorted((f for f in fields if f.type in order), key=lambda f: order.index(f.type))
+    if not timed:
+        return ()
+    value = raw[timed[0].name]
+    if timed[0].type == "seconds":
+        return (("s", raw.height),)
+    if timed[0].type == "moment":
+        value = value.cast(pl.Float64, strict=False)
+    if timed[0].type == "time" or value.null_count() == raw.height:
+        return (("text", raw.height),) if raw.height else ()
+    least, most = value.min(), value.max()
+    for unit, low, high in EPOCH_UNITS:
+        if value.null_count() == 0 and low <= float(str(least)) and float(str(most)) < high:
+            return ((unit, raw.height),)
     counts = [
-        (unit, int(((value >= low) & (value < high)).sum())) for unit, low, high in _EPOCH_UNITS
+        (unit, int(((value >= low) & (value < high)).sum())) for unit, low, high in EPOCH_UNITS
     ]
     return tuple((unit, n_rows) for unit, n_rows in counts if n_rows)
 
 
-def _bad_value(path: Path, field: Field, text: str, line: int) -> DataError:
+def _bad_value(path: Path, field: Field, text: str, line: int, unit: str) -> DataError:
     shown = repr(text[:60]) if text.strip() else "empty"
-    problem = f"Field {field.name!r} is {shown}; expected {field.expected}."
-    return DataError.in_file(path, problem, _CURE, line)
+    where = "" if unit == "line" else f"In record {line}, field"
+    problem = f"{where or 'Field'} {field.name!r} is {shown}; expected {field.expected}."
+    return DataError.in_file(path, problem, _CURE, line if unit == "line" else None)

@@ -92,6 +92,9 @@ class Quality(Displayed):
         When it began.
     n_exact_duplicates : int
         Rows equal in every column to an earlier one; removed.
+    n_equal_rows_kept : int
+        Rows equal to an earlier one in a source without identifiers, where they may be true;
+        kept.
     n_out_of_order : int
         Rows earlier than one before them; the data are sorted by time.
     frozen_bands : tuple of FrozenBand
@@ -102,6 +105,12 @@ class Quality(Displayed):
         Snapshots in which the average bid lies above the average ask.
     crossed_from, crossed_until : datetime or None
         First and last of them.
+    n_padded : int
+        Rows of zeros or nulls before the real history of their symbol begins.
+    n_null_words : int
+        Fields that hold a word for "no value", such as ``None``; null in the data.
+    unit_switches : tuple of str
+        Changes of the unit of a quantity inside the file, one sentence each.
     is_partial_day : bool
         Whether the first or last day is cut.
     feed_rule : str
@@ -134,12 +143,16 @@ class Quality(Displayed):
     longest_pause_s: float = 0.0
     longest_pause_from: datetime | None = None
     n_exact_duplicates: int = 0
+    n_equal_rows_kept: int = 0
     n_out_of_order: int = 0
     frozen_bands: tuple[FrozenBand, ...] = ()
     n_masked: int = 0
     n_crossed: int = 0
     crossed_from: datetime | None = None
     crossed_until: datetime | None = None
+    n_padded: int = 0
+    n_null_words: int = 0
+    unit_switches: tuple[str, ...] = ()
     is_partial_day: bool = False
     feed_rule: str = ""
     capped_share: float | None = None
@@ -153,15 +166,15 @@ class Quality(Displayed):
 
     @property
     def has_unit_switch(self) -> bool:
-        """Whether the unit of time changes inside the file."""
-        return len(self.time_units) > 1
+        """Whether the unit of time or of a quantity changes inside the file."""
+        return len(self.time_units) > 1 or bool(self.unit_switches)
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing was removed, masked, missing, reordered or withheld."""
         faults = self.n_exact_duplicates + self.n_out_of_order + self.n_masked + self.n_crossed
         is_whole = not (self.is_partial_day or self.is_lower_bound or self.has_unit_switch)
-        return faults + self.n_missing == 0 and is_whole
+        return faults + self.n_missing + self.n_padded == 0 and is_whole
 
     def gaps_frame(self) -> pl.DataFrame:
         """One row per gap: ``from_at``, ``until_at``, ``n_missing``."""
@@ -217,7 +230,11 @@ class Quality(Displayed):
             ("longest pause", pause if self.longest_pause_from else ""),
             ("partial day", self.is_partial_day),
             ("exact duplicates removed", self.n_exact_duplicates),
+            ("equal rows kept", self.n_equal_rows_kept or None),
             ("rows out of order", self.n_out_of_order),
+            ("rows of padding", self.n_padded or None),
+            ("fields with a word for none", self.n_null_words or None),
+            ("unit switches", "; ".join(self.unit_switches)),
             ("depth readings masked", self.n_masked if self.kind == "depth" else None),
             ("crossed snapshots", crossed if self.n_crossed else ""),
             ("feed rule", self.feed_rule),

@@ -19,9 +19,9 @@ from cascadelab.history.formats import Context, Format, Layout, State, recognise
 from cascadelab.history.parse import Parsed, parse_block
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Block, Head, Source, open_source
-from cascadelab.history.tables import conform
+from cascadelab.history.tables import conform, table_of
 
-__all__ = ["Reading", "make_context", "read_blocks", "read_source"]
+__all__ = ["Reading", "make_context", "read_blocks", "read_source", "recognised_blocks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class Reading(Displayed):
         Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`.
     quality : Quality
         Print it before using the data.
+    duplicates : polars.DataFrame
+        The exact duplicates that were taken out of `data`, in the same table.
 
     Examples
     --------
@@ -43,6 +45,18 @@ class Reading(Displayed):
 
     data: pl.LazyFrame
     quality: Quality
+    duplicates: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+
+    def with_duplicates(self) -> pl.DataFrame:
+        """Return the table with the exact duplicates back in, each after rows of its time.
+
+        What a study needs that takes the repeated rows for true ones; `quality` counts them.
+        """
+        frame = self.frame()
+        if self.duplicates.is_empty():
+            return frame
+        time = table_of(self.kind).columns[0].name
+        return pl.concat([frame, self.duplicates]).sort(time, maintain_order=True)
 
     @property
     def kind(self) -> str:
@@ -73,12 +87,17 @@ class _Counts:
     units: dict[str, int] = field(default_factory=dict)
     n_blank: int = 0
     n_padded: int = 0
+    n_words: int = 0
+    n_records: int = 0
+    hashes: list[pl.Series | None] = field(default_factory=list)
 
     def add(self, parsed: Parsed) -> None:
         for unit, n_rows in parsed.time_units:
             self.units[unit] = self.units.get(unit, 0) + n_rows
         self.n_blank += parsed.n_blank_lines
         self.n_padded += parsed.n_padded_lines
+        self.n_words += parsed.n_null_words
+        self.n_records += parsed.n_read
 
 
 def make_context(
@@ -139,7 +158,10 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         quantity_unit=state.contract.words if state.contract else "",
         contract_size=_face(state),
     )
-    frame, quality = check_rows(frame, quality, chosen.time)
+    quality = replace(quality, n_null_words=counts.n_words, unit_switches=state.unit_switches)
+    frame, duplicates, quality = check_rows(
+        frame, quality, chosen, counts.n_records, _joined(counts.hashes)
+    )
     quality = with_notes(
         quality,
         *state.notes,
@@ -149,8 +171,25 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         _unit_note(quality),
         f"Columns not used: {', '.join(layout.unused)}." if layout.unused else "",
     )
+    quality = with_notes(quality, *_row_notes(quality))
     frame, quality = chosen.finish(frame, quality, context)
-    return Reading(frame.lazy(), quality)
+    return Reading(frame.lazy(), replace(quality, n_rows=frame.height), duplicates)
+
+
+def _joined(hashes: list[pl.Series | None]) -> pl.Series | None:
+    """Hashes of the rows of the file; None where a row of the table is not one of the file."""
+    known = [item for item in hashes if item is not None]
+    return pl.concat(known) if known and len(known) == len(hashes) else None
+
+
+def _row_notes(quality: Quality) -> tuple[str, str]:
+    n_equal, n_words = quality.n_equal_rows_kept, quality.n_null_words
+    equal = (
+        f"{n_equal:,} rows equal an earlier one in every column; the source has no identifier to "
+        f"tell repeats from equal events, so they were kept."
+    )
+    words = f"{n_words:,} fields hold a word for no value, such as None; they are null."
+    return equal if n_equal else "", words if n_words else ""
 
 
 def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.DataFrame]:
@@ -167,6 +206,38 @@ def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.Data
     yield from _tidy_blocks(context, chosen, layout, _Counts())[1]
 
 
+def recognised_blocks(
+    context: Context, formats: Sequence[Format], names: Sequence[str], block_bytes: int
+) -> tuple[State, Iterator[pl.DataFrame]]:
+    """State of a delimited file and some of its typed columns in blocks, with their own names.
+
+    Parameters
+    ----------
+    context : Context
+    formats : sequence of Format
+    names : sequence of str
+        Fields to parse after the first block, which is parsed whole; the others are passed over.
+    block_bytes : int
+        Size of a block.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_source`.
+    """
+    path = context.source.path
+    chosen, layout = _recognise(context.source, context.source.head(), formats)
+    some = [item if item and item.name in names else None for item in layout.columns]
+    blocks = _rows(context.source.blocks(block_bytes), layout)
+    block = next(blocks, None)
+    first = parse_block(block, layout.columns, path).frame if block else None
+    if first is None or first.is_empty():
+        problem = "There are no rows."
+        raise DataError.in_file(path, problem, "Download the file again.")
+    state = chosen.begin(first, context)
+    return state, chain([first], (parse_block(item, some, path).frame for item in blocks))
+
+
 def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Format, Layout]:
     from cascadelab.history.registry import FORMATS
 
@@ -177,10 +248,20 @@ def _tidy_blocks(
     context: Context, chosen: Format, layout: Layout, counts: _Counts
 ) -> tuple[State, Iterator[pl.DataFrame]]:
     path = context.source.path
-    rows = _rows(context.source.blocks(), layout)
-    block = next(rows, None)
-    first = parse_block(block, layout.columns, path) if block else None
-    if block is None or first is None or first.frame.is_empty():
+    has_hashes = not chosen.keeps_equal_rows
+    derived = [item.name for item in chosen.fields if item.is_derived]
+    if chosen.rows_of is not None:
+        parts = chosen.rows_of(context)
+    else:
+        lines = _rows(context.source.blocks(), layout)
+        parts = (parse_block(item, layout.columns, path) for item in lines)
+    first = next(parts, None)
+    while first is not None and first.frame.is_empty() and chosen.rows_of is not None:
+        counts.add(first)
+        first = next(parts, None)
+    if first is None or first.frame.is_empty():
+        if chosen.is_empty_allowed and counts.n_records:
+            return State(), iter([conform(pl.DataFrame(), chosen.kind).clear()])
         problem = (
             "The file has a header and no rows." if layout.has_header else "There are no rows."
         )
@@ -188,14 +269,20 @@ def _tidy_blocks(
     state = chosen.begin(first.frame, context)
     final = layout.under(state).columns
     if final != layout.columns:
-        first = parse_block(block, final, path)
+        lines = _rows(context.source.blocks(), layout)
+        parts = (parse_block(item, final, path) for item in lines)
+        first = next(parts)
 
     def tidy(item: Parsed) -> pl.DataFrame:
         counts.add(item)
-        return conform(chosen.tidy(item.frame, state), chosen.kind)
+        frame = conform(chosen.tidy(item.frame, state), chosen.kind)
+        is_one_to_one = frame.height == item.frame.height and has_hashes
+        counts.hashes.append(
+            item.frame.drop(derived, strict=False).hash_rows() if is_one_to_one else None
+        )
+        return frame
 
-    rest = (parse_block(item, final, path) for item in rows)
-    return state, map(tidy, chain([first], rest))
+    return state, map(tidy, chain([first], parts))
 
 
 def _rows(source_blocks: Iterator[Block], layout: Layout) -> Iterator[Block]:
@@ -217,7 +304,7 @@ def _face(state: State) -> float | None:
 
 
 def _unit_note(quality: Quality) -> str:
-    if not quality.has_unit_switch:
+    if len(quality.time_units) < 2:
         return ""
     found = ", ".join(f"{unit} in {n:,} rows" for unit, n in quality.time_units)
     return f"The unit of time switches inside the file ({found}); each row was read by magnitude."

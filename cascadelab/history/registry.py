@@ -8,7 +8,20 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import ParameterError
-from cascadelab.history import binance, tardis
+from cascadelab.history import (
+    aggregators,
+    binance,
+    bitmex,
+    bybit,
+    deribit,
+    freqtrade,
+    generic,
+    hyperliquid,
+    hyperliquid_tables,
+    lending,
+    okx,
+    tardis,
+)
 from cascadelab.history.contracts import Contract
 from cascadelab.history.formats import Format
 from cascadelab.history.reading import Reading, make_context, read_blocks, read_source
@@ -16,7 +29,20 @@ from cascadelab.history.reading import Reading, make_context, read_blocks, read_
 __all__ = ["FORMATS", "blocks", "read"]
 
 #: Every format, most specific first.
-FORMATS = (*tardis.FORMATS, *binance.FORMATS)
+FORMATS = (
+    *tardis.FORMATS,
+    *binance.FORMATS,
+    *bybit.FORMATS,
+    *okx.FORMATS,
+    *bitmex.FORMATS,
+    *deribit.FORMATS,
+    *hyperliquid.FORMATS,
+    *hyperliquid_tables.FORMATS,
+    *freqtrade.FORMATS,
+    *aggregators.FORMATS,
+    *lending.FORMATS,
+    *generic.FORMATS,
+)
 
 
 def read(
@@ -31,7 +57,9 @@ def read(
     Parameters
     ----------
     path : str or Path
-        Plain, zip or gz; its name does not matter.
+        A file, or an https, http or s3 address, which is fetched into the cache first. Plain,
+        zip, gz, tar.gz, lz4, zst or feather. Its name decides only where content cannot:
+        trades or liquidations of Tardis, symbols of Binance.
     kind : str, optional
         Kind expected (``"trades"``, ``"bars"``, ...) or name of a format
         (``"binance_klines"``); anything else in the file is an error.
@@ -50,10 +78,10 @@ def read(
     ParameterError
         If `kind` is unknown; suggests the nearest.
     DataError
-        If the file is missing, empty, damaged, of another kind, or breaks a rule of its format:
-        names file, line (from 1) and rule, and says what to do.
+        If the file is missing (or cannot be fetched), empty, damaged, of another kind, or
+        breaks a rule of its format: names file, line (from 1) and rule, and says what to do.
     """
-    return read_source(make_context(path, symbol, contract), _wanted(kind))
+    return read_source(make_context(_on_disk(path), symbol, contract), _wanted(kind))
 
 
 def blocks(
@@ -81,7 +109,20 @@ def blocks(
     ParameterError, DataError
         As :func:`read`; errors in the middle of a file when its block is reached.
     """
-    return read_blocks(make_context(path, symbol, contract), _wanted(kind))
+    return read_blocks(make_context(_on_disk(path), symbol, contract), _wanted(kind))
+
+
+def _on_disk(path: str | Path) -> str | Path:
+    """Fetch an address into the cache first; a path is left as it is."""
+    if not (isinstance(path, str) and path.startswith(("https://", "http://", "s3://"))):
+        return path
+    from cascadelab.history.archives import remote_of
+    from cascadelab.history.fetch import Cache, FetchError, default_folder, fetch
+
+    (result,) = fetch([remote_of(path)], Cache(default_folder()))
+    if result.path is None:
+        raise FetchError(result.problem)
+    return result.path
 
 
 def _wanted(kind: str | None) -> list[Format]:

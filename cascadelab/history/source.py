@@ -6,18 +6,18 @@ block ahead of the reader, so that inflating and parsing overlap.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from queue import SimpleQueue
+from threading import Thread
+
+import numpy as np
 
 from cascadelab.errors import DataError, ParameterError
+from cascadelab.history.unpack import DAMAGED, Packing, opened, packing_of, zip_chunks
 
 __all__ = [
     "BLOCK_BYTES",
@@ -26,6 +26,7 @@ __all__ = [
     "Block",
     "Head",
     "Source",
+    "count_lines",
     "open_source",
 ]
 
@@ -38,9 +39,8 @@ RATIO_LIMIT = 250
 _RATIO_FROM_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 2**16
+_DOCUMENT_LIMIT_BYTES = 2**30
 _AGAIN = "Download the file again."
-
-Packing = Literal["plain", "zip", "gzip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Source:
     Parameters
     ----------
     path : Path
-    packing : {"plain", "zip", "gzip"}
+    packing : {"plain", "zip", "gzip", "tar", "lz4", "zstd", "feather"}
         By the first bytes of the file, not by its name.
     member : str
         Name inside the zip; empty otherwise.
@@ -106,6 +106,8 @@ class Source:
         DataError
             If the file is damaged, unpacks to nothing, or is not text.
         """
+        if self.packing == "feather":
+            return Head(lines=("feather",), has_byte_order_mark=False, has_carriage_returns=False)
         data = b""
         for chunk in self._chunks():
             data += chunk
@@ -114,10 +116,12 @@ class Source:
         if not data.strip():
             raise DataError.in_file(self.path, "The file unpacks to nothing.", _AGAIN)
         self._refuse_binary(data)
+        is_cut = len(data) >= _HEAD_BYTES
+        data = data[:_HEAD_BYTES]
         has_mark = data.startswith(b"\xef\xbb\xbf")
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
         lines = text.split("\n")
-        complete = lines[:-1] if len(lines) > 1 and len(data) >= _HEAD_BYTES else lines
+        complete = lines[:-1] if len(lines) > 1 and is_cut else lines
         return Head(
             lines=tuple(line.removesuffix("\r") for line in complete),
             has_byte_order_mark=has_mark,
@@ -134,6 +138,24 @@ class Source:
         """
         return _one_ahead(self._blocks(block_bytes))
 
+    def whole(self) -> bytes:
+        """All bytes, unpacked, without a byte order mark; for documents, at most 1 GiB.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or larger.
+        """
+        kept: list[bytes] = []
+        size = 0
+        for chunk in self._chunks():
+            kept.append(chunk)
+            size += len(chunk)
+            if size > _DOCUMENT_LIMIT_BYTES:
+                problem = f"The document is larger than {_DOCUMENT_LIMIT_BYTES:,} bytes."
+                raise DataError.in_file(self.path, problem, "Split it.")
+        return b"".join(kept).removeprefix(b"\xef\xbb\xbf")
+
     def _blocks(self, block_bytes: int) -> Iterator[Block]:
         kept: list[bytes] = []
         size, line = 0, 1
@@ -148,8 +170,9 @@ class Source:
             if cut == 0:
                 problem = f"One line is longer than {block_bytes:,} bytes; tables have short lines."
                 raise DataError.in_file(self.path, problem, _AGAIN, line)
-            yield Block(data[:cut], line)
-            line += data.count(b"\n", 0, cut)
+            block = Block(data[:cut], line)
+            line += count_lines(block.data)
+            yield block
             kept, size = [data[cut:]], len(data) - cut
         rest = b"".join(kept)
         if rest:
@@ -158,32 +181,37 @@ class Source:
     def _chunks(self) -> Iterator[bytes]:
         n_bytes = 0
         try:
-            with self._opened() as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    n_bytes += len(chunk)
-                    _refuse_bomb(self.path, n_bytes, self.limit_bytes)
-                    yield chunk
-        except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-            problem = f"The {self.packing} file is cut off or damaged ({_words(error)})."
-            raise DataError.in_file(self.path, problem, _AGAIN) from error
+            for chunk in self._unpacked():
+                n_bytes += len(chunk)
+                _refuse_bomb(self.path, n_bytes, self.limit_bytes)
+                yield chunk
+        except DAMAGED as error:
+            raise self._damaged(error) from error
         except (NotImplementedError, RuntimeError) as error:
+            # isal, lz4 and zstandard have errors of their own, or plain RuntimeErrors.
+            if self.packing in ("lz4", "zstd"):
+                raise self._damaged(error) from error
             problem = f"The {self.packing} file cannot be unpacked ({_words(error)})."
             cure = "Unpack it with another program and pass the CSV."
             raise DataError.in_file(self.path, problem, cure) from error
         except OSError as error:
             raise _unreadable(self.path, error) from error
+        except Exception as error:
+            if type(error).__module__.split(".")[0] in ("isal", "lz4", "zstandard", "zstd"):
+                raise self._damaged(error) from error
+            raise
 
-    @contextmanager
-    def _opened(self) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    def _damaged(self, error: BaseException) -> DataError:
+        problem = f"The {self.packing} file is cut off or damaged ({_words(error)})."
+        return DataError.in_file(self.path, problem, _AGAIN)
+
+    def _unpacked(self) -> Iterator[bytes]:
         if self.packing == "zip":
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
-                yield stream
-        elif self.packing == "gzip":
-            with gzip.open(self.path, "rb") as unpacked:
-                yield unpacked
-        else:
-            with self.path.open("rb") as stream:
-                yield stream
+            yield from zip_chunks(self.path, self.member, _CHUNK_BYTES)
+            return
+        with opened(self.path, self.packing) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
 
     def _refuse_binary(self, data: bytes) -> None:
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -228,19 +256,15 @@ def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> So
     try:
         if file.is_dir():
             raise DataError.in_file(file, "This is a folder.", "Pass one file in it.")
-        with file.open("rb") as stream:
-            magic = stream.read(4)
+        packing = packing_of(file)
     except FileNotFoundError as error:
         raise DataError.in_file(file, "There is no such file.", "Check the path.") from error
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
-    if not magic:
+    if packing is None:
         raise DataError.in_file(file, "The file is empty (0 bytes).", _AGAIN)
-    if magic[:2] == b"PK":
-        member = _only_member(file, limit_bytes)
-        return Source(path=file, packing="zip", member=member, limit_bytes=limit_bytes)
-    packing: Packing = "gzip" if magic[:2] == b"\x1f\x8b" else "plain"
-    return Source(path=file, packing=packing, limit_bytes=limit_bytes)
+    member = _only_member(file, limit_bytes) if packing == "zip" else ""
+    return Source(path=file, packing=packing, member=member, limit_bytes=limit_bytes)
 
 
 def _only_member(path: Path, limit_bytes: int) -> str:
@@ -307,9 +331,34 @@ def _words(error: BaseException) -> str:
     return str(text).rstrip(".")
 
 
+def count_lines(data: bytes) -> int:
+    """Number of line ends; numpy releases the interpreter, which bytes.count does not."""
+    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == 10))
+
+
 def _one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending = worker.submit(next, blocks, None)
-        while (block := pending.result()) is not None:
-            pending = worker.submit(next, blocks, None)
+    """Yield blocks, a thread making the next one while one is worked on.
+
+    No executor: an abandoned iterator is closed by the garbage collector, in whatever thread that
+    runs, and must take no lock there; a SimpleQueue is safe in destructors.
+    """
+    orders: SimpleQueue[bool] = SimpleQueue()
+    made: SimpleQueue[Block | BaseException | None] = SimpleQueue()
+
+    def work() -> None:
+        while orders.get():
+            try:
+                made.put(next(blocks, None))
+            except BaseException as error:  # handed to the reader, which raises it
+                made.put(error)
+
+    Thread(target=work, daemon=True, name="cascadelab-inflate").start()
+    try:
+        orders.put(True)
+        while (block := made.get()) is not None:
+            if isinstance(block, BaseException):
+                raise block
+            orders.put(True)
             yield block
+    finally:
+        orders.put(False)

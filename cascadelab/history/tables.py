@@ -11,47 +11,21 @@ from __future__ import annotations
 import polars as pl
 
 from cascadelab.errors import ParameterError
-from cascadelab.schema import UTC_TIME, Column, Table
+from cascadelab.history.more_tables import MORE_TABLES
+from cascadelab.history.words import ACCOUNT, NAME, POSITION_SIDE, SYMBOL, TAKER_SIDE, VENUE
+from cascadelab.history.words import always as _always
+from cascadelab.history.words import maybe as _maybe
+from cascadelab.schema import UTC_TIME, Table
 
-__all__ = ["KINDS", "conform", "table_of"]
-
-_NAME = pl.Categorical()
-_NUMBER = pl.Float64()
-#: Side of the taker.
-TAKER_SIDE = pl.Enum(["buy", "sell", "unknown"])
-#: Side of the position that was closed by force.
-POSITION_SIDE = pl.Enum(["long", "short"])
-
-
-def _column(name: str, dtype: pl.DataType, meaning: str, *, is_nullable: bool = False) -> Column:
-    return Column(
-        name=name,
-        dtype=dtype,
-        meaning=meaning,
-        is_required=not is_nullable,
-        is_nullable=is_nullable,
-    )
-
-
-def _always(name: str, meaning: str, dtype: pl.DataType = _NUMBER) -> Column:
-    return _column(name, dtype, meaning)
-
-
-def _maybe(name: str, meaning: str, dtype: pl.DataType = _NUMBER) -> Column:
-    return _column(name, dtype, meaning, is_nullable=True)
-
-
-_VENUE = _maybe("venue", "name of the venue, such as 'binance-um'", _NAME)
-_SYMBOL = _maybe("symbol", "symbol as the venue writes it; null where the source has none", _NAME)
-_ACCOUNT = _maybe("account", "account or address", pl.String())
+__all__ = ["KINDS", "POSITION_SIDE", "TAKER_SIDE", "conform", "table_of"]
 
 TRADES = Table(
     name="trades",
     columns=(
         _always("traded_at", "time of the trade at the venue", UTC_TIME),
         _maybe("arrived_at", "time the recorder received it", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
+        VENUE,
+        SYMBOL,
         _maybe("trade_id", "identifier at the venue; of the aggregate for aggregates", pl.String()),
         _always("side", "side of the taker", TAKER_SIDE),
         _always("price", "quote per base, above zero"),
@@ -67,9 +41,9 @@ BARS = Table(
     columns=(
         _always("opened_at", "start of the bar, inclusive", UTC_TIME),
         _always("closed_at", "end of the bar, exclusive", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
-        _always("series", "'trade', 'mark', 'index', 'premium' or 'mark or index'", _NAME),
+        VENUE,
+        SYMBOL,
+        _always("series", "'trade', 'mark', 'index', 'premium' or 'mark or index'", NAME),
         _always("open", "first price, quote per base (premium: fraction of the index)"),
         _always("high", "highest price"),
         _always("low", "lowest price"),
@@ -89,8 +63,8 @@ DEPTH = Table(
     name="depth",
     columns=(
         _always("observed_at", "time of the snapshot", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
+        VENUE,
+        SYMBOL,
         _always("band_fraction", "distance from the reference price; negative bids, positive asks"),
         _maybe("depth_base", "cumulative resting quantity within the band, base; null if masked"),
         _maybe("depth_quote", "cumulative notional within the band, quote; null if masked"),
@@ -105,14 +79,21 @@ LIQUIDATIONS = Table(
     name="liquidations",
     columns=(
         _always("liquidated_at", "time of the order or fill", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
-        _ACCOUNT,
-        _always("liquidated_side", "side of the position that was closed", POSITION_SIDE),
-        _always("size_base", "closed size, base units, unsigned"),
+        VENUE,
+        SYMBOL,
+        ACCOUNT,
+        _maybe("liquidated_side", "side of the position that was closed", POSITION_SIDE),
+        _maybe("size_base", "closed size, base units, unsigned; lending: collateral seized"),
         _maybe("order_price", "price of the order, at the bankruptcy side; quote per base"),
         _maybe("fill_price", "average price of the fills; quote per base"),
         _maybe("notional_usd", "closed notional, USD"),
+        _maybe("covers_s", "seconds a total sums over, from liquidated_at; null for one order"),
+        _maybe("mark_price", "mark price at the time, quote per base"),
+        _maybe("method", "how it was closed, in the word of the venue", pl.String()),
+        _maybe("debt_asset", "lending: asset that was repaid", pl.String()),
+        _maybe("debt_amount", "lending: amount repaid, in units of the debt asset"),
+        _maybe("liquidator", "lending: account of the liquidator", pl.String()),
+        _maybe("transaction", "transaction, order or match identifier", pl.String()),
     ),
 )
 
@@ -120,15 +101,19 @@ ADL = Table(
     name="adl",
     columns=(
         _maybe("deleveraged_at", "time of the fill; null for totals", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
-        _ACCOUNT,
+        VENUE,
+        SYMBOL,
+        ACCOUNT,
         _maybe("closed_side", "side of the winning position that was closed", POSITION_SIDE),
         _maybe("size_base", "closed size, base units, unsigned"),
         _maybe("price", "price of the fill; quote per base"),
         _maybe("notional_usd", "closed notional, USD"),
         _maybe("closed_pnl_usd", "profit realised by the closed account, USD"),
-        _always("n_events", "fills in the row", pl.Int64()),
+        _maybe("n_events", "fills in the row; null where the source does not say", pl.Int64()),
+        _maybe("entry_price", "average entry price of the closed position"),
+        _maybe("equity_usd", "equity of the closed account, USD"),
+        _maybe("liquidated_account", "the account whose liquidation it answered", pl.String()),
+        _maybe("covers_s", "seconds a total sums over, from deleveraged_at; null for one fill"),
     ),
 )
 
@@ -136,8 +121,8 @@ FUNDING = Table(
     name="funding",
     columns=(
         _always("funded_at", "time of the payment", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
+        VENUE,
+        SYMBOL,
         _always("funding_rate", "fraction of notional per interval; positive: longs pay"),
         _maybe("interval_hours", "hours between payments"),
     ),
@@ -148,11 +133,13 @@ OPEN_INTEREST = Table(
     columns=(
         _always("observed_at", "time of the figure", UTC_TIME),
         _maybe("available_at", "first time a trader could know it", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
+        VENUE,
+        SYMBOL,
         _maybe("open_interest_base", "open contracts, one side, base units"),
         _maybe("open_interest_usd", "the same, USD"),
         _maybe("long_short_ratio", "accounts long over accounts short"),
+        _maybe("top_account_ratio", "the same among the largest accounts"),
+        _maybe("top_position_ratio", "positions long over short of the largest accounts"),
         _maybe("taker_ratio", "taker bought volume over taker sold volume"),
     ),
 )
@@ -160,10 +147,10 @@ OPEN_INTEREST = Table(
 OPTIONS = Table(
     name="options",
     columns=(
-        _always("observed_at", "time of the quote at the venue", UTC_TIME),
+        _maybe("observed_at", "time of the quote at the venue; null for undated tables", UTC_TIME),
         _maybe("arrived_at", "time the recorder received it", UTC_TIME),
-        _VENUE,
-        _SYMBOL,
+        VENUE,
+        SYMBOL,
         _always("option_type", "'call' or 'put'", pl.Enum(["call", "put"])),
         _always("strike_price", "quote per base"),
         _always("expires_at", "expiry", UTC_TIME),
@@ -179,6 +166,7 @@ OPTIONS = Table(
         _maybe("gamma", "delta per unit of the underlying price"),
         _maybe("vega", "as the venue gives it"),
         _maybe("theta", "as the venue gives it"),
+        _maybe("gamma_exposure", "gamma exposure as the author of the table computed it"),
     ),
 )
 
@@ -186,7 +174,7 @@ HOLDINGS = Table(
     name="positions",
     columns=(
         _maybe("observed_at", "time of the snapshot", UTC_TIME),
-        _VENUE,
+        VENUE,
         _always("account", "account, address or vault", pl.String()),
         _maybe("asset", "asset or market of the row", pl.String()),
         _maybe("size_base", "signed position, base units; long positive"),
@@ -196,6 +184,12 @@ HOLDINGS = Table(
         _maybe("liquidation_threshold", "fraction of collateral value that may be owed"),
         _maybe("liquidation_price", "price at which the position is closed, quote per base"),
         _maybe("health_factor", "threshold-weighted collateral over debt"),
+        _maybe("collateral_usd", "collateral, USD"),
+        _maybe("mark_price", "mark price of the market, quote per base"),
+        _maybe("equity_usd", "equity of the account, USD"),
+        _maybe("pnl_usd", "profit of the position over the event, USD"),
+        _maybe("is_liquidated", "whether the account was liquidated", pl.Boolean()),
+        _maybe("is_deleveraged", "whether it was closed by auto-deleveraging", pl.Boolean()),
     ),
 )
 
@@ -212,6 +206,7 @@ KINDS: dict[str, Table] = {
         OPEN_INTEREST,
         OPTIONS,
         HOLDINGS,
+        *MORE_TABLES,
     )
 }
 

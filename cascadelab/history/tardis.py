@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import DataError
+from cascadelab.history import tardis_more
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import Contract, tardis_contract
 from cascadelab.history.formats import Context, Format, State
@@ -14,7 +15,15 @@ from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
 
-__all__ = ["FORMATS", "read_trades"]
+__all__ = [
+    "FORMATS",
+    "read_book_changes",
+    "read_book_snapshots",
+    "read_liquidations",
+    "read_options",
+    "read_tickers",
+    "read_trades",
+]
 
 
 def _begin_trades(frame: pl.DataFrame, context: Context) -> State:
@@ -97,7 +106,7 @@ TRADES = Format(
 )
 
 #: Formats of this vendor.
-FORMATS = (TRADES,)
+FORMATS = (TRADES, *tardis_more.FORMATS)
 
 
 def read_trades(path: str | Path, contract: Contract | None = None) -> Reading:
@@ -123,3 +132,28 @@ def read_trades(path: str | Path, contract: Contract | None = None) -> Reading:
         If the file is not what it should be, or the contract size is not known here.
     """
     return read_source(make_context(path, None, contract), [TRADES])
+
+
+def read_liquidations(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Liquidations: a sale closed a long. The columns are those of trades; the reader decides."""
+    return read_source(make_context(path, None, contract), [tardis_more.LIQUIDATIONS])
+
+
+def read_tickers(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Funding, open interest and prices (``derivative_ticker``, kind ``"tickers"``)."""
+    return read_source(make_context(path, None, contract), [tardis_more.TICKERS])
+
+
+def read_options(path: str | Path) -> Reading:
+    """Quotes and sensitivities of options (``options_chain``)."""
+    return read_source(make_context(path), [tardis_more.OPTIONS])
+
+
+def read_book_changes(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Book changes (``incremental_book_L2``, kind ``"book"``), in the order of the file."""
+    return read_source(make_context(path, None, contract), [tardis_more.BOOK_CHANGES])
+
+
+def read_book_snapshots(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Book snapshots (``book_snapshot_5`` or ``_25``, kind ``"book"``): each replaces the book."""
+    return read_source(make_context(path, None, contract), [tardis_more.BOOK_SNAPSHOTS])

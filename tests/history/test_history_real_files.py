@@ -12,12 +12,12 @@ import pytest
 
 from cascadelab import history
 
-READ_HERE = ("binance/", "tardis/trades/")
+TAPES = ("binance/", "tardis/trades/")
 
 
-def manifest(folder: Path) -> list[dict[str, str]]:
+def manifest(folder: Path, start: str | tuple[str, ...] = TAPES) -> list[dict[str, str]]:
     with (folder / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["file"].startswith(READ_HERE)]
+        return [row for row in csv.DictReader(file) if row["file"].startswith(start)]
 
 
 def moment(text: str) -> datetime:
@@ -28,7 +28,7 @@ def at(text: str) -> datetime:
     return moment(f"2025-10-10 {text}")
 
 
-def test_every_file_has_the_rows_span_and_hash_of_the_manifest(real_data: Path) -> None:
+def test_every_tape_has_the_rows_span_and_hash_of_the_manifest(real_data: Path) -> None:
     rows = manifest(real_data)
     assert len(rows) == 27
     for row in rows:

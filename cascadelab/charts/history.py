@@ -1,0 +1,123 @@
+"""Charts of data quality: coverage calendar, capped seconds, frozen depth bands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cascadelab.charts.theme import colour, enable
+
+if TYPE_CHECKING:
+    import altair as alt
+
+__all__ = ["capped_seconds", "coverage_calendar", "frozen_bands"]
+
+
+def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
+    """Rows per day and hour, so that holes show as holes.
+
+    Parameters
+    ----------
+    coverage : polars.DataFrame
+        ``day`` (date), ``hour`` (0 to 23), ``n_rows``
+        (:func:`cascadelab.history.coverage.coverage`).
+    """
+    import altair as alt
+
+    enable()
+    frame = coverage.with_columns(pl.col("day").cast(pl.String))
+    return (
+        alt.Chart(frame)
+        .mark_rect()
+        .encode(
+            alt.X("hour:O", title="hour of the day (UTC)"),
+            alt.Y("day:O", title="day (UTC)"),
+            alt.Color(
+                "n_rows:Q",
+                title="rows",
+                scale=alt.Scale(scheme="blues", domainMin=0),
+            ),
+            tooltip=["day:O", "hour:O", alt.Tooltip("n_rows:Q", format=",")],
+        )
+        .properties(
+            title=alt.Title("What the file covers", subtitle="Rows per hour; white: none"),
+            name="coverage",
+        )
+    )
+
+
+def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
+    """Seconds with an order, and those of them in which the feed was at its limit.
+
+    Parameters
+    ----------
+    seconds : polars.DataFrame
+        ``minute_at``, ``n_seconds`` (symbol-seconds with an order), ``n_capped``
+        (:func:`cascadelab.history.coverage.capped_by_minute`).
+    """
+    import altair as alt
+
+    enable()
+    long = seconds.with_columns(free=pl.col("n_seconds") - pl.col("n_capped")).unpivot(
+        on=["n_capped", "free"], index="minute_at", variable_name="state", value_name="n"
+    )
+    words = {"n_capped": "at the limit", "free": "below it"}
+    frame = long.with_columns(pl.col("state").replace_strict(words))
+    return (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            alt.X("minute_at:T", title="minute (UTC)"),
+            alt.Y("n:Q", title="symbol-seconds with an order"),
+            alt.Color(
+                "state:N",
+                title="the feed was",
+                scale=alt.Scale(
+                    domain=["at the limit", "below it"],
+                    range=[colour("cascade"), colour("uncertainty")],
+                ),
+            ),
+            order=alt.Order("state:N"),
+            tooltip=["minute_at:T", "state:N", "n:Q"],
+        )
+        .properties(
+            title=alt.Title(
+                "Seconds in which the feed may have hidden orders",
+                subtitle="At the limit: another order of the same symbol within 1.1 s",
+            ),
+            name="capped_seconds",
+        )
+    )
+
+
+def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
+    """When each depth band stood still.
+
+    Parameters
+    ----------
+    spells : polars.DataFrame
+        ``band_fraction``, ``from_at``, ``until_at``, ``n_snapshots``, ``depth_base``
+        (:meth:`cascadelab.history.Quality.frozen_frame`).
+    """
+    import altair as alt
+
+    enable()
+    frame = spells.with_columns(band=(pl.col("band_fraction") * 100).round(2))
+    return (
+        alt.Chart(frame)
+        .mark_bar(color=colour("cascade"), height=10)
+        .encode(
+            alt.X("from_at:T", title="time (UTC)"),
+            alt.Y("band:O", title="band, % from the price", sort="descending"),
+            x2="until_at:T",
+            tooltip=["band:O", "from_at:T", "until_at:T", "n_snapshots:Q", "depth_base:Q"],
+        )
+        .properties(
+            title=alt.Title(
+                "Depth bands that stood still",
+                subtitle="5 snapshots or more without any change: not liquidity, masked",
+            ),
+            name="frozen_bands",
+        )
+    )

@@ -1,0 +1,401 @@
+"""Binance: trades, liquidations and best quotes, from the archive and from recordings."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from cascadelab.errors import DataError
+from cascadelab.history.binance_market import symbol_of, venue_of
+from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
+from cascadelab.history.contracts import COINS, binance_contract
+from cascadelab.history.formats import Context, Format, State
+from cascadelab.history.parse import Field
+from cascadelab.history.quality import Quality
+from cascadelab.history.records import begin_as, finish_plainly, finish_spans
+
+__all__ = ["FORMATS"]
+
+_NO_SYMBOL = "No name tells the symbol; pass symbol='...' to set it."
+_RULE = (
+    "Only the latest order of a symbol within 1000 ms is pushed: at most one order per symbol "
+    "and second is seen."
+)
+
+
+def _begin_named(frame: pl.DataFrame, context: Context) -> State:
+    symbol = symbol_of(context)
+    is_spot = "is_best_match" in frame.columns
+    contract = context.contract or (COINS if is_spot else binance_contract(symbol))
+    quantity = frame["qty"] if "qty" in frame.columns else frame["original_quantity"]
+    is_whole = bool((quantity == quantity.floor()).all())
+    if not (symbol or context.contract or is_spot) and is_whole:
+        problem = "All quantities are whole and no name tells the symbol: coins or contracts?"
+        cure = "Pass symbol='...' (COIN-M symbols end in USD_PERP or USD_yymmdd)."
+        raise DataError.in_file(context.source.path, problem, cure)
+    venue = "binance-spot" if is_spot else venue_of(context, symbol, contract)
+    return State(
+        venue=venue, symbol=symbol, contract=contract, notes=() if symbol else (_NO_SYMBOL,)
+    )
+
+
+def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    size = (state.contract or COINS).size_base(pl.col("qty"), pl.col("price"))
+    is_sold = pl.col("is_buyer_maker")
+    return frame.select(
+        traded_at="time",
+        venue=pl.lit(state.venue),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        trade_id="id",
+        side=pl.when(is_sold).then(pl.lit("sell")).otherwise(pl.lit("buy")),
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(is_sold).then(-size).otherwise(size),
+        n_trades=pl.lit(1),
+    )
+
+
+def _finish_trades(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    ids = frame["trade_id"].cast(pl.Int64)
+    n_missing = int(str(ids.max())) - int(str(ids.min())) + 1 - ids.n_unique()
+    note = f"{n_missing:,} trade identifiers between the first and last are not in the file."
+    return frame, with_notes(check_pauses(quality), note if n_missing else "")
+
+
+TRADES = Format(
+    name="binance_trades",
+    kind="trades",
+    time="traded_at",
+    has_headerless=True,
+    fields=(
+        Field(name="id", type="integer"),
+        Field(name="price", rule="positive"),
+        Field(name="qty", rule="positive"),
+        Field(name="quote_qty", rule="not negative"),
+        Field(name="time", type="epoch"),
+        Field(name="is_buyer_maker", type="boolean"),
+        Field(name="is_best_match", type="boolean", is_optional=True),
+    ),
+    begin=_begin_named,
+    tidy=_tidy_trades,
+    finish=_finish_trades,
+)
+
+
+def _tidy_recorded_trades(frame: pl.DataFrame, _: State) -> pl.DataFrame:
+    is_sold, size = pl.col("is_buyer_maker"), pl.col("qty")
+    return frame.select(
+        traded_at="trade_ms",
+        arrived_at="event_ms",
+        venue=pl.lit("binance-um"),
+        symbol="symbol",
+        trade_id="agg_id",
+        side=pl.when(is_sold).then(pl.lit("sell")).otherwise(pl.lit("buy")),
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(is_sold).then(-size).otherwise(size),
+        n_trades=pl.lit(1),
+    )
+
+
+def _finish_recorded(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    note = (
+        "A recording of chosen trades: a path of prices, no volume. Aggregates count as one trade."
+    )
+    return frame, with_notes(check_pauses(quality), note)
+
+
+RECORDED_TRADES = Format(
+    name="binance_recorded_trades",
+    kind="trades",
+    time="traded_at",
+    has_headerless=True,
+    fields=(
+        Field(name="event_ms", type="epoch"),
+        Field(name="symbol", type="text"),
+        Field(name="agg_id", type="integer"),
+        Field(name="price", rule="positive"),
+        Field(name="qty", rule="positive"),
+        Field(name="trade_ms", type="epoch"),
+        Field(name="is_buyer_maker", type="boolean"),
+    ),
+    begin=begin_as("binance-um"),
+    tidy=_tidy_recorded_trades,
+    finish=_finish_recorded,
+)
+
+
+def _long_if_sold() -> pl.Expr:
+    """The order that closes a long is a sale."""
+    is_sold = pl.col("side") == "SELL"
+    return pl.when(is_sold).then(pl.lit("long")).otherwise(pl.lit("short"))
+
+
+def _begin_force_orders(frame: pl.DataFrame, context: Context) -> State:
+    """See whether the column of USD, which the recorder computed, keeps its unit."""
+    ratio = pl.col("usd") / (pl.col("price") * pl.col("accumulated_quantity"))
+    ratios = frame.filter(pl.col("accumulated_quantity") > 0).select(ratio=ratio)["ratio"]
+    n_millions = int((ratios < 1e-3).sum())
+    switch = (
+        f"{n_millions:,} rows give the recorder's USD column in millions, the others in dollars; "
+        f"the column is not used, notional_usd is computed from quantity and price."
+    )
+    return State(
+        venue="binance-um",
+        symbol=context.symbol,
+        unit_switches=(switch,) if 0 < n_millions < len(ratios) else (),
+    )
+
+
+def _tidy_force_orders(frame: pl.DataFrame, _: State) -> pl.DataFrame:
+    # Recorders drop the text USDT: LRC is LRCUSDT, ETH_250627 is ETHUSDT_250627.
+    name = pl.col("symbol")
+    has_quote = name.str.contains(r".(USDT|USDC|BUSD|USD_PERP)$|USD[TC]?_\d{6}$")
+    restored = name.str.replace(r"^([^_]+)(_\d{6})?$", "${1}USDT$2")
+    closed = pl.col("accumulated_quantity")
+    price = pl.coalesce("average_price", "price")
+    return frame.select(
+        liquidated_at="trade_ms",
+        venue=pl.lit("binance-um"),
+        symbol=pl.when(has_quote).then(name).otherwise(restored),
+        liquidated_side=_long_if_sold(),
+        size_base=closed,
+        order_price="price",
+        fill_price="average_price",
+        notional_usd=closed * price,
+        method="status",
+    )
+
+
+def _finish_force_orders(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    n_no_fill = frame["fill_price"].null_count()
+    note = (
+        f"{n_no_fill:,} orders have no average price; their notional uses the price of the order, "
+        f"which lies at the bankruptcy side."
+    )
+    quality = with_one_per_second(frame, quality, _RULE)
+    return frame, with_notes(quality, note if n_no_fill else "")
+
+
+RECORDED_FORCE_ORDERS = Format(
+    name="binance_recorded_force_orders",
+    kind="liquidations",
+    time="liquidated_at",
+    has_headerless=True,
+    fields=(
+        Field(name="symbol", type="text"),
+        Field(name="side", type="text", values=("BUY", "SELL")),
+        Field(name="order_type", type="text"),
+        Field(name="time_in_force", type="text"),
+        Field(name="original_quantity", rule="positive"),
+        Field(name="price", rule="positive"),
+        Field(name="average_price", is_nullable=True),
+        Field(name="status", type="text"),
+        Field(name="last_quantity", rule="not negative"),
+        Field(name="accumulated_quantity", rule="not negative"),
+        Field(name="trade_ms", type="epoch"),
+        Field(name="usd", is_nullable=True, is_derived=True),
+        Field(name="extra", type="text", is_nullable=True, is_optional=True, is_ragged=True),
+    ),
+    begin=_begin_force_orders,
+    tidy=_tidy_force_orders,
+    finish=_finish_force_orders,
+)
+
+
+def _tidy_snapshot(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    contract = state.contract or COINS
+    closed, price = pl.col("accumulated_fill_quantity"), pl.col("average_price")
+    base = contract.size_base(closed, price)
+    usd = closed * price if contract.is_coins else closed * contract.face
+    return frame.select(
+        liquidated_at="time",
+        venue=pl.lit(state.venue),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        liquidated_side=_long_if_sold(),
+        size_base=base,
+        order_price="price",
+        fill_price="average_price",
+        notional_usd=usd,
+        method="order_status",
+    )
+
+
+def _finish_snapshot(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    note = "Rows of this archive appear twice; one copy was taken out." * bool(
+        quality.n_exact_duplicates
+    )
+    return frame, with_notes(with_one_per_second(frame, quality, _RULE), note)
+
+
+LIQUIDATION_SNAPSHOT = Format(
+    name="binance_liquidation_snapshot",
+    kind="liquidations",
+    time="liquidated_at",
+    fields=(
+        Field(name="time", type="epoch"),
+        Field(name="side", type="text", values=("BUY", "SELL")),
+        Field(name="order_type", type="text"),
+        Field(name="time_in_force", type="text"),
+        Field(name="original_quantity", rule="positive"),
+        Field(name="price", rule="positive"),
+        Field(name="average_price", rule="positive"),
+        Field(name="order_status", type="text"),
+        Field(name="last_fill_quantity", rule="not negative"),
+        Field(name="accumulated_fill_quantity", rule="not negative"),
+    ),
+    begin=_begin_named,
+    tidy=_tidy_snapshot,
+    finish=_finish_snapshot,
+)
+
+
+def _begin_ticker(_: pl.DataFrame, context: Context) -> State:
+    symbol = symbol_of(context)
+    contract = context.contract or binance_contract(symbol)
+    venue = venue_of(context, symbol, contract)
+    return State(
+        venue=venue, symbol=symbol, contract=contract, notes=() if symbol else (_NO_SYMBOL,)
+    )
+
+
+def _tidy_ticker(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    contract = state.contract or COINS
+    return frame.select(
+        observed_at="transaction_time",
+        arrived_at="event_time",
+        venue=pl.lit(state.venue),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        bid_price="best_bid_price",
+        bid_base=contract.size_base(pl.col("best_bid_qty"), pl.col("best_bid_price")),
+        ask_price="best_ask_price",
+        ask_base=contract.size_base(pl.col("best_ask_qty"), pl.col("best_ask_price")),
+        sequence="update_id",
+    )
+
+
+BOOK_TICKER = Format(
+    name="binance_book_ticker",
+    kind="quotes",
+    time="observed_at",
+    fields=(
+        Field(name="update_id", type="integer"),
+        Field(name="best_bid_price", rule="positive"),
+        Field(name="best_bid_qty", rule="not negative"),
+        Field(name="best_ask_price", rule="positive"),
+        Field(name="best_ask_qty", rule="not negative"),
+        Field(name="transaction_time", type="epoch"),
+        Field(name="event_time", type="epoch"),
+    ),
+    begin=_begin_ticker,
+    tidy=_tidy_ticker,
+    finish=finish_spans,
+)
+
+
+def _begin_metrics(frame: pl.DataFrame, context: Context) -> State:
+    symbols = frame["symbol"].unique().to_list()
+    symbol = symbols[0] if len(symbols) == 1 else ""
+    contract = context.contract or binance_contract(symbols[0])
+    return State(venue=venue_of(context, symbols[0], contract), symbol=symbol, contract=contract)
+
+
+def _tidy_metrics(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    contract = state.contract or COINS
+    count, value = pl.col("sum_open_interest"), pl.col("sum_open_interest_value")
+    # COIN-M counts contracts and values them in coins; USD-M counts coins and values them in USD.
+    base, usd = (count, value) if contract.is_coins else (value, count * contract.face)
+    return frame.select(
+        observed_at="create_time",
+        available_at=pl.col("create_time") + pl.duration(minutes=5),
+        venue=pl.lit(state.venue),
+        symbol="symbol",
+        open_interest_base=base,
+        open_interest_usd=usd,
+        long_short_ratio="count_long_short_ratio",
+        top_account_ratio="count_toptrader_long_short_ratio",
+        top_position_ratio="sum_toptrader_long_short_ratio",
+        taker_ratio="sum_taker_long_short_vol_ratio",
+    )
+
+
+def _finish_metrics(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    from datetime import timedelta
+
+    from cascadelab.history.checks import check_grid
+
+    step = timedelta(minutes=5)
+    n_same = frame.height - frame["observed_at"].n_unique()
+    note = f"{n_same:,} rows repeat a time with other values."
+    zero = int((frame["open_interest_base"] == 0).sum())
+    return frame, with_notes(
+        check_grid(frame["observed_at"], quality, step, 2 * step),
+        note if n_same else "",
+        f"{zero:,} rows have an open interest of 0." if zero else "",
+        "available_at is five minutes later: use it, not observed_at, to avoid looking ahead.",
+    )
+
+
+METRICS = Format(
+    name="binance_metrics",
+    kind="open_interest",
+    time="observed_at",
+    fields=(
+        Field(name="create_time", type="time"),
+        Field(name="symbol", type="text"),
+        Field(name="sum_open_interest", rule="not negative"),
+        Field(name="sum_open_interest_value", rule="not negative"),
+        Field(name="count_toptrader_long_short_ratio", is_nullable=True),
+        Field(name="sum_toptrader_long_short_ratio", is_nullable=True),
+        Field(name="count_long_short_ratio", is_nullable=True),
+        Field(name="sum_taker_long_short_vol_ratio", is_nullable=True),
+    ),
+    begin=_begin_metrics,
+    tidy=_tidy_metrics,
+    finish=_finish_metrics,
+)
+
+
+def _tidy_funding(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    return frame.select(
+        funded_at="calc_time",
+        venue=pl.lit(state.venue),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        funding_rate="last_funding_rate",
+        interval_hours="funding_interval_hours",
+    )
+
+
+FUNDING = Format(
+    name="binance_funding",
+    kind="funding",
+    time="funded_at",
+    fields=(
+        Field(name="calc_time", type="epoch"),
+        Field(name="funding_interval_hours", rule="positive"),
+        Field(name="last_funding_rate"),
+    ),
+    begin=_begin_ticker,
+    tidy=_tidy_funding,
+    finish=finish_plainly,
+)
+
+#: Formats of this module.
+FORMATS = (
+    TRADES,
+    RECORDED_TRADES,
+    RECORDED_FORCE_ORDERS,
+    LIQUIDATION_SNAPSHOT,
+    BOOK_TICKER,
+    METRICS,
+    FUNDING,
+)

@@ -1,0 +1,304 @@
+"""Readers of Bybit: trade archives, order-book archives, recorded liquidations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cascadelab.history.checks import check_pauses, with_notes
+from cascadelab.history.contracts import Contract, bybit_contract
+from cascadelab.history.formats import Context, Format, State
+from cascadelab.history.parse import Field
+from cascadelab.history.quality import Quality
+from cascadelab.history.reading import Reading, make_context, read_source
+from cascadelab.history.records import Row, json_lines
+from cascadelab.history.source import Head, Source
+
+__all__ = ["FORMATS", "read_liquidations", "read_order_book", "read_trades"]
+
+
+def _state(frame: pl.DataFrame, context: Context) -> State:
+    symbols = frame["symbol"].unique().sort().to_list()
+    contract = context.contract or bybit_contract(symbols[0])
+    is_one = len(symbols) == 1
+    return State(venue="bybit", symbol=symbols[0] if is_one else "", contract=contract)
+
+
+def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    assert state.contract is not None
+    size = state.contract.size_base(pl.col("size"), pl.col("price"))
+    is_bought = pl.col("side") == "Buy"
+    return frame.select(
+        traded_at="timestamp",
+        venue=pl.lit("bybit"),
+        symbol="symbol",
+        trade_id="trdmatchid",
+        side=pl.when(is_bought).then(pl.lit("buy")).otherwise(pl.lit("sell")),
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(is_bought).then(size).otherwise(-size),
+        n_trades=pl.lit(1),
+    )
+
+
+def _finish_spans(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    return frame, check_pauses(quality)
+
+
+TRADES = Format(
+    name="bybit_trades",
+    kind="trades",
+    time="traded_at",
+    fields=(
+        Field(name="timestamp", type="seconds"),
+        Field(name="symbol", type="text"),
+        Field(name="side", type="text", values=("Buy", "Sell")),
+        Field(name="size", rule="positive"),
+        Field(name="price", rule="positive"),
+        Field(name="tickdirection", type="text", is_nullable=True),
+        Field(name="trdmatchid", type="text"),
+        Field(name="grossvalue", is_nullable=True),
+        Field(name="homenotional", is_nullable=True),
+        Field(name="foreignnotional", is_nullable=True),
+        Field(name="rpi", type="text", is_nullable=True, is_optional=True),
+    ),
+    begin=_state,
+    tidy=_tidy_trades,
+    finish=_finish_spans,
+)
+
+
+def _begin_spot(frame: pl.DataFrame, context: Context) -> State:
+    match = re.match(r"([A-Z0-9]+?)[_-]?\d{4}-\d{2}", context.source.path.name)
+    symbol = context.symbol or (match[1] if match else "")
+    note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
+    return State(venue="bybit-spot", symbol=symbol, notes=(note,) if note else ())
+
+
+def _tidy_spot(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    size, is_bought = pl.col("volume"), pl.col("side") == "buy"
+    return frame.with_columns(side=pl.col("side").str.to_lowercase()).select(
+        traded_at="timestamp",
+        venue=pl.lit("bybit-spot"),
+        symbol=pl.lit(state.symbol or None, dtype=pl.String),
+        trade_id="id",
+        side="side",
+        price="price",
+        size_base=size,
+        quantity_base=pl.when(is_bought).then(size).otherwise(-size),
+        n_trades=pl.lit(1),
+    )
+
+
+SPOT_TRADES = Format(
+    name="bybit_spot_trades",
+    kind="trades",
+    time="traded_at",
+    fields=(
+        Field(name="id", type="text"),
+        Field(name="timestamp", type="epoch"),
+        Field(name="price", rule="positive"),
+        Field(name="volume", rule="positive"),
+        Field(name="side", type="text", values=("buy", "sell", "Buy", "Sell")),
+        Field(name="rpi", type="text", is_nullable=True, is_optional=True),
+    ),
+    begin=_begin_spot,
+    tidy=_tidy_spot,
+    finish=_finish_spans,
+)
+
+_BOOK_FIELDS = (
+    Field(name="ts", type="epoch"),
+    Field(name="symbol", type="text"),
+    Field(name="message", type="integer"),
+    Field(name="is_snapshot", type="boolean"),
+    Field(name="sequence", type="integer"),
+    Field(name="side", type="text", values=("bid", "ask")),
+    Field(name="price", rule="positive"),
+    Field(name="size", rule="not negative"),
+)
+
+
+def _book_rows(line: Any) -> Iterator[Row]:
+    data = line["data"]
+    update = int(data["u"])
+    # An update number of 1 announces that the service restarted: a snapshot by another name.
+    is_snapshot = {"snapshot": True, "delta": update == 1}[line["type"]]
+    for side, levels in (("bid", data["b"]), ("ask", data["a"])):
+        for price, size in levels:
+            yield line["ts"], data["s"], update, is_snapshot, update, side, price, size
+
+
+def _is_book(_: Source, head: Head) -> bool:
+    first = next((line for line in head.lines if line.strip()), "")
+    return bool(re.search(r'"topic"\s*:\s*"orderbook\.', first))
+
+
+def _tidy_book(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    contract = state.contract or Contract()
+    return frame.select(
+        observed_at="ts",
+        venue=pl.lit("bybit"),
+        symbol="symbol",
+        message="message",
+        sequence="sequence",
+        is_snapshot="is_snapshot",
+        side="side",
+        price="price",
+        size_base=contract.size_base(pl.col("size"), pl.col("price")),
+        size_native="size",
+    )
+
+
+def _finish_book(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
+    # Numbers of messages are those of the venue here; count them from 0 in the order of the file.
+    frame = frame.with_columns(
+        message=pl.struct("symbol", "sequence", "is_snapshot").rle_id().cast(pl.Int64)
+    )
+    steps = frame.select("symbol", "sequence", "is_snapshot", "message").unique("message")
+    jumps = steps.sort("message").with_columns(step=pl.col("sequence").diff().over("symbol"))
+    n_gaps = jumps.filter((pl.col("step") != 1) & ~pl.col("is_snapshot")).height
+    note = f"{n_gaps:,} updates do not follow the one before: the book is broken there."
+    return frame, with_notes(check_pauses(quality), note if n_gaps else "")
+
+
+ORDER_BOOK = Format(
+    name="bybit_order_book",
+    kind="book",
+    time="observed_at",
+    fields=_BOOK_FIELDS,
+    begin=_state,
+    tidy=_tidy_book,
+    finish=_finish_book,
+    rows_of=json_lines(_BOOK_FIELDS, _book_rows),
+    fits=_is_book,
+    keeps_order=True,
+    keeps_equal_rows=True,
+)
+
+_LIQUIDATION_FIELDS = (
+    Field(name="time", type="epoch"),
+    Field(name="symbol", type="text"),
+    Field(name="side", type="text", values=("Buy", "Sell")),
+    Field(name="size", rule="positive"),
+    Field(name="price", rule="positive"),
+    Field(name="is_throttled", type="boolean"),
+)
+
+
+def _liquidation_rows(line: Any) -> Iterator[Row]:
+    data = line["data"]
+    if isinstance(data, dict):  # topic liquidation.SYMBOL: at most one order per second
+        yield data["updatedTime"], data["symbol"], data["side"], data["size"], data["price"], True
+        return
+    for item in data:
+        yield item["T"], item["s"], item["S"], item["v"], item["p"], False
+
+
+def _is_liquidation(_: Source, head: Head) -> bool:
+    first = next((line for line in head.lines if line.strip()), "")
+    return bool(re.search(r'"topic"\s*:\s*"(?:allL|l)iquidation\.', first))
+
+
+def _begin_liquidations(frame: pl.DataFrame, context: Context) -> State:
+    rule = (
+        "Topic liquidation: at most one order per second and symbol is pushed."
+        if frame["is_throttled"].any()
+        else "Topic allLiquidation: every liquidation, pushed every 500 ms."
+    )
+    state = _state(frame, context)
+    return State(venue="bybit", symbol=state.symbol, notes=(rule,))
+
+
+def _tidy_liquidations(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    # The side is the side of the position, not of the order: Buy means a long was closed.
+    is_linear = pl.col("symbol").str.contains(r"(USDT|USDC|PERP)$")
+    size = pl.when(is_linear).then("size").otherwise(pl.col("size") / pl.col("price"))
+    usd = pl.when(is_linear).then(pl.col("size") * pl.col("price")).otherwise("size")
+    is_long = pl.col("side") == "Buy"
+    return frame.select(
+        liquidated_at="time",
+        venue=pl.lit("bybit"),
+        symbol="symbol",
+        liquidated_side=pl.when(is_long).then(pl.lit("long")).otherwise(pl.lit("short")),
+        size_base=size,
+        order_price="price",
+        notional_usd=usd,
+        method=pl.when("is_throttled").then(pl.lit("throttled")).otherwise(pl.lit("all")),
+    )
+
+
+def _finish_liquidations(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    from cascadelab.history.checks import with_one_per_second
+
+    quality = with_notes(quality, "The price is the bankruptcy price of the position, not a fill.")
+    if (frame["method"] == "throttled").any():
+        rule = "At most one order per second and symbol is pushed (topic liquidation)."
+        return frame, with_one_per_second(frame, quality, rule)
+    return frame, quality
+
+
+LIQUIDATIONS = Format(
+    name="bybit_liquidations",
+    kind="liquidations",
+    time="liquidated_at",
+    fields=_LIQUIDATION_FIELDS,
+    begin=_begin_liquidations,
+    tidy=_tidy_liquidations,
+    finish=_finish_liquidations,
+    rows_of=json_lines(_LIQUIDATION_FIELDS, _liquidation_rows, record="row"),
+    fits=_is_liquidation,
+    keeps_equal_rows=True,
+)
+
+#: Formats of this venue.
+FORMATS = (TRADES, SPOT_TRADES, ORDER_BOOK, LIQUIDATIONS)
+
+
+def read_trades(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Trades of the public archive (csv.gz): perpetuals, or spot.
+
+    Parameters
+    ----------
+    path : str or Path
+    contract : Contract, optional
+        By default coins for USDT and USDC symbols, else contracts of one US dollar (inverse).
+
+    Returns
+    -------
+    Reading
+        Kind ``"trades"``; the side is the taker's; old files are newest first and are sorted.
+    """
+    return read_source(make_context(path, None, contract), [TRADES, SPOT_TRADES])
+
+
+def read_order_book(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Order-book archive (``ob500``, JSON lines in a zip): a snapshot, then deltas.
+
+    Returns
+    -------
+    Reading
+        Kind ``"book"``, in the order of the file; rebuild it with
+        :func:`cascadelab.history.books.rebuild`.
+    """
+    return read_source(make_context(path, None, contract), [ORDER_BOOK])
+
+
+def read_liquidations(path: str | Path) -> Reading:
+    """Recorded messages of the topics ``allLiquidation`` or ``liquidation``, one per line.
+
+    Returns
+    -------
+    Reading
+        Kind ``"liquidations"``. The venue's side is the side of the position (Buy: a long was
+        closed), the opposite of Binance.
+    """
+    return read_source(make_context(path), [LIQUIDATIONS])

@@ -1,0 +1,464 @@
+"""Files of public archives into a cache: resumed, checked, and there whole or not at all.
+
+``requests`` moves the bytes, ``tenacity`` decides when to try again; papermill brings both. A file
+is written beside its place as ``.part`` and renamed when length and checksum are right, so that
+what has its name is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cascadelab.errors import DataError, MissingExtraError, ParameterError
+from cascadelab.files import write_whole
+from cascadelab.history.archives import Remote
+
+__all__ = ["Cache", "FetchError", "Fetched", "Policy", "default_folder", "fetch", "total_bytes"]
+
+_CHUNK_BYTES = 2**18
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_USER_AGENT = "cascadelab (research; polite downloader)"
+
+
+class FetchError(DataError):
+    """A file could not be fetched: absent, refused, cut off again and again, or not as published.
+
+    Parameters
+    ----------
+    message : str
+    status : int
+        Status of the server; 0 where it did not answer.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Transient(Exception):
+    """Worth another try, after `wait_s` seconds if the server said so."""
+
+    def __init__(self, words: str, status: int = 0, wait_s: float = 0.0) -> None:
+        super().__init__(words)
+        self.status = status
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How patient and how polite a fetch is.
+
+    Parameters
+    ----------
+    n_attempts : int
+        Tries per file.
+    backoff_s, longest_s : float
+        Wait after the first failure, doubled after each further one, and its limit.
+    timeout_s : float
+        For a connection, and between two packets.
+    n_jobs : int
+        Files at a time, at most 4.
+    sleep : callable
+        Waits; replaced in tests.
+    """
+
+    n_attempts: int = 5
+    backoff_s: float = 1.0
+    longest_s: float = 60.0
+    timeout_s: float = 30.0
+    n_jobs: int = 2
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_jobs <= 4:
+            raise ParameterError.out_of_range(self, "n_jobs", "1 to 4: archives are shared")
+        if self.n_attempts < 1:
+            raise ParameterError.out_of_range(self, "n_attempts", "at least 1")
+
+    def wait_s(self, n_failed: int, asked_s: float = 0.0) -> float:
+        """Seconds to wait after a number of failures; what the server asks for counts too."""
+        return float(min(max(self.backoff_s * 2.0 ** (n_failed - 1), asked_s), self.longest_s))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """What became of one file.
+
+    Parameters
+    ----------
+    url, name : str
+    path : Path or None
+        Where it lies; None if it could not be fetched.
+    status : {"fetched", "kept", "failed"}
+        ``"kept"``: it was there already, and nothing was downloaded.
+    sha256 : str
+    n_bytes : int
+        Size of the file.
+    n_resumed : int
+        Bytes of it that an earlier, broken try had left.
+    check : str
+        ``"checksum of the venue"``, or ``"length only"``.
+    problem : str
+        Why it failed, in one sentence.
+    """
+
+    url: str
+    name: str
+    path: Path | None
+    status: Literal["fetched", "kept", "failed"]
+    sha256: str = ""
+    n_bytes: int = 0
+    n_resumed: int = 0
+    check: str = ""
+    problem: str = ""
+
+
+def default_folder() -> Path:
+    """Folder of the cache: CASCADELAB_CACHE, else the user's cache folder."""
+    told = os.environ.get("CASCADELAB_CACHE")
+    if told:
+        return Path(told)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cascadelab"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of fetched files, with an index of their addresses and hashes.
+
+    Parameters
+    ----------
+    folder : Path
+        Files lie in ``files``, one small record each in ``index``.
+    """
+
+    folder: Path
+
+    def place(self, name: str) -> Path:
+        """Where a file lies, or would lie."""
+        return self.folder / "files" / name
+
+    def record_of(self, name: str) -> dict[str, Any] | None:
+        """Entry of the index; None if the file is not there as recorded (by its size)."""
+        try:
+            entry: dict[str, Any] = json.loads(self._note(name).read_text())
+            is_same = self.place(name).stat().st_size == entry["n_bytes"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return entry if is_same else None
+
+    def keep(self, fetched: Fetched) -> None:
+        """Write the entry of a file into the index."""
+        entry = {key: value for key, value in asdict(fetched).items() if key in _KEPT}
+        note = self._note(fetched.name)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(note, json.dumps(entry, indent=1, sort_keys=True))
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """All entries of the index, by name."""
+        for note in sorted((self.folder / "index").glob("*.json")):
+            try:
+                yield json.loads(note.read_text())
+            except (OSError, ValueError):
+                continue
+
+    def verify(self) -> list[tuple[str, str]]:
+        """Name and finding of every file: ``"good"``, ``"missing"`` or ``"changed"``; and strays.
+
+        A stray is a file without an entry: it was put there by someone else, or a fetch was
+        killed between renaming and recording; fetch it again.
+        """
+        found: list[tuple[str, str]] = []
+        known = set()
+        for entry in self.entries():
+            path = self.place(entry["name"])
+            known.add(path)
+            if not path.is_file():
+                found.append((entry["name"], "missing"))
+            else:
+                is_same = _sha256(path) == entry["sha256"]
+                found.append((entry["name"], "good" if is_same else "changed"))
+        base = self.folder / "files"
+        for path in sorted(base.rglob("*")) if base.is_dir() else ():
+            if path.is_file() and path not in known:
+                word = "unfinished" if path.suffix == ".part" else "stray"
+                if not path.name.endswith(".part.json"):
+                    found.append((path.relative_to(base).as_posix(), word))
+        return found
+
+    def _note(self, name: str) -> Path:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+        return self.folder / "index" / f"{digest}.json"
+
+
+_KEPT = ("url", "name", "sha256", "n_bytes", "check")
+
+
+def fetch(
+    remotes: Sequence[Remote],
+    cache: Cache,
+    policy: Policy | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> list[Fetched]:
+    """Fetch files into the cache, what is there already being left alone.
+
+    Parameters
+    ----------
+    remotes : sequence of Remote
+    cache : Cache
+    policy : Policy, optional
+    progress : callable, optional
+        Told the number of bytes of every packet.
+
+    Returns
+    -------
+    list of Fetched
+        In the order asked for. A file that could not be fetched has status ``"failed"`` and the
+        reason; the others are fetched all the same.
+    """
+    chosen = policy or Policy()
+    told = progress or (lambda _: None)
+
+    def work(remote: Remote) -> Fetched:
+        try:
+            return _fetch_one(remote, cache, chosen, told)
+        except (FetchError, MissingExtraError, OSError) as error:
+            return Fetched(
+                url=remote.url, name=remote.name, path=None, status="failed", problem=str(error)
+            )
+
+    unique = list(dict.fromkeys(remotes))
+    with ThreadPoolExecutor(max_workers=chosen.n_jobs) as pool:
+        results = dict(zip(unique, pool.map(work, unique), strict=True))
+    return [results[remote] for remote in remotes]
+
+
+def _fetch_one(
+    remote: Remote, cache: Cache, policy: Policy, progress: Callable[[int], object]
+) -> Fetched:
+    known = cache.record_of(remote.name)
+    place = cache.place(remote.name)
+    if known is not None:
+        return Fetched(path=place, status="kept", **known)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(place.name + ".part")
+    wanted = _published(remote, policy)
+    n_left = part.stat().st_size if part.is_file() else 0
+    for is_last in (False, True):
+        _with_patience(remote.url, policy, lambda: _transfer(remote, part, policy, progress))
+        sha256 = _sha256(part)
+        if wanted in ("", sha256):
+            break
+        _drop(part)
+        n_left = 0
+        if is_last:
+            raise FetchError(
+                f"{remote.url}: the SHA-256 is {sha256}, twice; the venue publishes {wanted}. "
+                f"Do not use the file; try again on another day."
+            )
+    n_bytes = part.stat().st_size
+    part.replace(place)
+    _drop(part)
+    fetched = Fetched(
+        url=remote.url,
+        name=remote.name,
+        path=place,
+        status="fetched",
+        sha256=sha256,
+        n_bytes=n_bytes,
+        n_resumed=min(n_left, n_bytes),
+        check="checksum of the venue" if wanted else "length only",
+    )
+    cache.keep(fetched)
+    return fetched
+
+
+def _with_patience(url: str, policy: Policy, work: Callable[[], Any]) -> Any:
+    import tenacity
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_s if isinstance(error, _Transient) else 0.0
+        return policy.wait_s(state.attempt_number, asked)
+
+    patience = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(policy.n_attempts),
+        wait=wait,
+        sleep=policy.sleep,
+        retry=tenacity.retry_if_exception_type(_Transient),
+        reraise=True,
+    )
+    try:
+        return patience(work)
+    except _Transient as error:
+        raise FetchError(
+            f"{url}: {error} after {policy.n_attempts} tries. Check the network and run it again; "
+            f"what was received is kept.",
+            error.status,
+        ) from error
+
+
+def _published(remote: Remote, policy: Policy) -> str:
+    """SHA-256 that the venue publishes; empty where there is none."""
+    if not remote.checksum_url:
+        return ""
+    try:
+        text = _with_patience(
+            remote.checksum_url, policy, lambda: _small_text(remote.checksum_url, policy)
+        )
+    except FetchError as error:
+        if error.status == 404:
+            return ""  # the file itself says whether it is absent too
+        raise
+    match = re.match(r"^([0-9a-fA-F]{64})\b", text.strip())
+    if match is None:
+        raise FetchError(
+            f"{remote.checksum_url}: {text.strip()[:60]!r} is no checksum; expected a SHA-256 and "
+            f"a name. Try again later."
+        )
+    return match[1].lower()
+
+
+def _small_text(url: str, policy: Policy) -> str:
+    with _answer(url, {}, policy) as answer:
+        return str(answer.raw.read(4096, decode_content=False).decode("utf-8", "replace"))
+
+
+def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
+    """Open an address; errors become "worth another try" or final."""
+    import requests
+
+    polite = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
+    try:
+        answer = requests.get(url, headers=polite, stream=True, timeout=policy.timeout_s)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise _Transient(f"no answer ({type(error).__name__})") from error
+    except requests.RequestException as error:
+        raise FetchError(f"{url}: {error}. Check the address.") from error
+    status = answer.status_code
+    if status in (200, 206, 416):
+        return answer
+    asked = answer.headers.get("Retry-After", "")
+    answer.close()
+    if status in _TRY_AGAIN:
+        wait_s = float(asked) if re.fullmatch(r"\d+(\.\d+)?", asked) else 0.0
+        raise _Transient(f"the server answers {status}", status, wait_s)
+    words = {
+        401: "The server wants a key. Archives that need one cannot be fetched here.",
+        403: "Access is refused. Some archives say so for absent files, or by region.",
+        404: "There is no such file. Check symbol and day; the newest days appear with a delay.",
+    }
+    told = words.get(status, "Check the address.")
+    raise FetchError(f"{url}: the server answers {status}. {told}", status)
+
+
+def _transfer(
+    remote: Remote, part: Path, policy: Policy, progress: Callable[[int], object]
+) -> None:
+    if remote.url.startswith("s3://"):
+        _transfer_s3(remote.url, part, progress)
+        return
+    n_have = part.stat().st_size if part.is_file() else 0
+    tag = _tag_of(part) if n_have else ""
+    if n_have and not tag:
+        _drop(part)  # nothing tells whether the rest would be of the same file
+        n_have = 0
+    headers = {"Range": f"bytes={n_have}-", "If-Range": tag} if n_have else {}
+    with _answer(remote.url, headers, policy) as answer:
+        if answer.status_code == 416:
+            _drop(part)
+            raise _Transient("what was received does not fit the file", 416)
+        is_rest = answer.status_code == 206
+        if is_rest and not answer.headers.get("Content-Range", "").startswith(f"bytes {n_have}-"):
+            _drop(part)
+            raise _Transient("the server sent another part than asked for", 206)
+        n_start = n_have if is_rest else 0
+        length = answer.headers.get("Content-Length", "")
+        _keep_tag(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
+        _store(answer, part, n_start, progress)
+        if length.isdigit() and part.stat().st_size != n_start + int(length):
+            raise _Transient("the connection was cut")
+
+
+def _store(answer: Any, part: Path, n_start: int, progress: Callable[[int], object]) -> None:
+    import requests
+    import urllib3
+
+    with part.open("ab" if n_start else "wb") as file:
+        try:
+            for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=False):
+                file.write(chunk)
+                progress(len(chunk))
+        except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
+            raise _Transient(f"the connection was cut ({type(error).__name__})") from error
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _transfer_s3(url: str, part: Path, progress: Callable[[int], object]) -> None:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    client = _s3_client()
+    try:
+        answer = client.get_object(Bucket=bucket, Key=key, RequestPayer="requester")
+        with part.open("wb") as file:
+            for chunk in iter(lambda: answer["Body"].read(_CHUNK_BYTES), b""):
+                file.write(chunk)
+                progress(len(chunk))
+    except Exception as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+        if code in ("NoSuchKey", "404", "AccessDenied", "NoCredentialsError"):
+            cure = "Check the day, and that your AWS account is set up and may pay."
+            raise FetchError(f"{url}: S3 answers {code}. {cure}") from error
+        raise _Transient(f"S3 answers {code}") from error
+    if part.stat().st_size != answer["ContentLength"]:
+        raise _Transient("the connection was cut")
+
+
+def _s3_client() -> Any:
+    try:
+        boto3 = importlib.import_module("boto3")
+    except ImportError as error:
+        raise MissingExtraError.of("boto3", "s3") from error
+    return boto3.client("s3")
+
+
+def _tag_note(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _tag_of(part: Path) -> str:
+    try:
+        tag = str(json.loads(_tag_note(part).read_text())["tag"])
+    except (OSError, ValueError, KeyError):
+        return ""
+    return "" if tag.startswith("W/") else tag
+
+
+def _keep_tag(part: Path, tag: str) -> None:
+    write_whole(_tag_note(part), json.dumps({"tag": tag}))
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag_note(part).unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def total_bytes(results: Iterable[Fetched]) -> int:
+    """Bytes that came over the network, without those resumed or kept."""
+    return sum(item.n_bytes - item.n_resumed for item in results if item.status == "fetched")

@@ -1,0 +1,186 @@
+"""Streams of unpacked bytes: zip, gzip, lz4, zstd, tar inside gzip; a faster inflate if there."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, Literal
+
+from cascadelab.errors import MissingExtraError
+
+__all__ = ["DAMAGED", "Packing", "opened", "packing_of", "zip_chunks"]
+
+Packing = Literal["plain", "zip", "gzip", "tar", "lz4", "zstd", "feather"]
+_MAGIC: tuple[tuple[bytes, Packing], ...] = (
+    (b"PK", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"ARROW1", "feather"),
+)
+_INPUT_BYTES = 2**18
+#: What a cut or damaged file raises, besides errors that name isal, lz4 or zstandard.
+DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, tarfile.TarError)
+
+
+def packing_of(path: Path) -> Packing | None:
+    """How a file is packed, by its first bytes; None for an empty file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    if not start:
+        return None
+    found: Packing = next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
+    if found == "gzip" and _holds_tar(path):
+        return "tar"
+    return "tar" if start[257:262] == b"ustar" else found
+
+
+def _holds_tar(path: Path) -> bool:
+    try:
+        with gzip.open(path, "rb") as stream:
+            return stream.read(512)[257:262] == b"ustar"
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+@contextmanager
+def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBase]:
+    """Open the unpacked bytes of a file that is no zip.
+
+    Raises
+    ------
+    MissingExtraError
+        If lz4 or zstandard is needed and not installed.
+    """
+    if packing == "gzip":
+        module = _faster("igzip") or gzip
+        with module.open(path, "rb") as stream:
+            yield stream
+    elif packing == "lz4":
+        frame = _extra("lz4.frame", "lz4")
+        with frame.open(path, "rb") as stream:
+            yield stream
+    elif packing == "zstd":
+        zstandard = _extra("zstandard", "zstandard")
+        with (
+            path.open("rb") as raw,
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
+        ):
+            yield stream
+    elif packing == "tar":
+        with tarfile.open(path, "r|*") as archive:
+            yield _OneMember(archive)
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+class _OneMember(io.RawIOBase, IO[bytes]):
+    """The only file of a tar, read as it streams by."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self._stream = self._next()
+        if self._stream is None:
+            raise tarfile.ReadError("the archive holds no file")
+
+    def _next(self) -> IO[bytes] | None:
+        while (entry := self._archive.next()) is not None:
+            parts = entry.name.replace("\\", "/")
+            if parts.startswith("/") or ".." in parts.split("/"):
+                raise tarfile.ReadError(f"a path outside its folder, {entry.name!r}")
+            if entry.isfile():
+                return self._archive.extractfile(entry)
+        return None
+
+    def read(self, size: int = -1) -> bytes:
+        assert self._stream is not None
+        data = self._stream.read(size)
+        if not data and self._next() is not None:
+            raise tarfile.ReadError("the archive holds several files; exactly one is expected")
+        return data
+
+
+def zip_chunks(path: Path, member: str, chunk_bytes: int) -> Iterator[bytes]:
+    """Chunks of one member of a zip, its checksum verified at the end.
+
+    Raises
+    ------
+    zipfile.BadZipFile, EOFError
+        If it is cut off or damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(member)
+        module = _faster("isal_zlib")
+        if module is None or entry.compress_type != zipfile.ZIP_DEFLATED:
+            with archive.open(member) as stream:
+                while chunk := stream.read(chunk_bytes):
+                    yield chunk
+            return
+    yield from _inflated(path, entry, module, chunk_bytes)
+
+
+def _inflated(
+    path: Path, entry: zipfile.ZipInfo, module: ModuleType, chunk_bytes: int
+) -> Iterator[bytes]:
+    inflate = module.decompressobj(-15)
+    checksum = n_bytes = 0
+    with path.open("rb") as raw:
+        raw.seek(entry.header_offset)
+        header = raw.read(30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise zipfile.BadZipFile("the header of the member is not where it should be")
+        name_bytes, extra_bytes = struct.unpack("<HH", header[26:30])
+        raw.seek(name_bytes + extra_bytes, io.SEEK_CUR)
+        left = entry.compress_size
+        data = b""
+        while not inflate.eof:
+            if not data:
+                data = raw.read(min(_INPUT_BYTES, left))
+                left -= len(data)
+                if not data:
+                    raise EOFError("the compressed data end too early")
+            try:
+                chunk = inflate.decompress(data, chunk_bytes)
+            except module.error as error:
+                raise zipfile.BadZipFile(str(error)) from error
+            data = inflate.unconsumed_tail
+            checksum = module.crc32(chunk, checksum)
+            n_bytes += len(chunk)
+            if chunk:
+                yield chunk
+    if checksum != entry.CRC or n_bytes != entry.file_size:
+        raise zipfile.BadZipFile(f"bad checksum of {entry.filename!r}")
+
+
+def _faster(name: str) -> Any:
+    """Module of the isal library (extra ``fast``); None where it is not installed."""
+    try:
+        import importlib
+
+        return importlib.import_module(f"isal.{name}")
+    except ImportError:
+        return None
+
+
+def _extra(module: str, package: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError.of(package, "fast") from error
