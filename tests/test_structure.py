@@ -129,7 +129,7 @@ def test_the_conda_environment_asks_for_what_pyproject_asks_for(root):
     ("lock", "extras"),
     [
         ("requirements.lock", ["build"]),
-        ("requirements-test.lock", ["build", "test", "econ", "cluster", "dev"]),
+        ("requirements-test.lock", ["build", "test", "econ", "cluster", "fast", "dev"]),
         ("requirements-lab.lock", ["build", "lab"]),
     ],
 )
