@@ -20,6 +20,7 @@ OTHER = {
     "hawkes": {"duration_s": 900.0},
     "cross_section": {"seed": 1},
     "adl": {"seed": 1},
+    "data_quality": {"path": str(NOTEBOOKS.parent / "data" / "samples" / "force_orders.csv")},
     "impact": {"cascade_from": "2025-10-10T21:10"},
     "margin_engines": {"fall_fraction": 0.2, "n_positions": 800, "seed": 3},
 }
