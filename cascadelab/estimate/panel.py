@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from cascadelab.errors import DataError, ParameterError, UnknownFormatError
+from cascadelab.estimate.block import DataNote, Evidence, NotDone, SampleNote
 from cascadelab.estimate.linear import Labels, kyle_slope
+from cascadelab.estimate.notes import draft_evidence, file_note
 from cascadelab.estimate.result import FitResult
+from cascadelab.files import shipped
 from cascadelab.history import catalogue
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading
@@ -22,6 +26,7 @@ __all__ = [
     "FLOW_UNIT",
     "Panel",
     "bar_width",
+    "panel_evidence",
     "shipped_panel",
     "slopes_by_series",
     "slopes_frame",
@@ -253,4 +258,75 @@ def slopes_frame(fits: dict[str, FitResult]) -> pl.DataFrame:
     adjusted = dict(zip(fits, multipletests(raw, method="holm")[1].tolist(), strict=True))
     return pl.DataFrame(rows).with_columns(
         p_holm=pl.col("symbol").replace_strict(adjusted, return_dtype=pl.Float64)
+    )
+
+
+def panel_evidence(
+    panel: Panel, fits: dict[str, FitResult], *, claim: str, parameters: Mapping[str, object]
+) -> Evidence:
+    """Evidence for the print block of a panel of slopes.
+
+    Parameters
+    ----------
+    panel : Panel
+    fits : dict of str to FitResult
+        From :func:`slopes_by_series`.
+    claim : str
+        The claim fixed before looking, and what would refute it.
+    parameters : mapping
+        The notebook's parameters.
+
+    Returns
+    -------
+    Evidence
+        The Wald tests of equal slopes stand as tests (Holm-adjusted by the block), the slopes of
+        all series and regimes as the stability table. No identified estimate: OLS is not one.
+    """
+    sample = SampleNote(
+        rule="bars that follow a bar with trades",
+        exclusions=f"{panel.n_dropped} bars after a gap",
+        events=("2025-10-10_crypto_wide",),
+        times=NotDone(reason="flow and return are of the same bar: no exposure is predetermined"),
+    )
+    draft = draft_evidence(
+        "impact", claim, data=_data_notes(panel), sample=sample, seed=0, parameters=parameters
+    )
+    table = slopes_frame(fits).select(
+        variant=pl.col("symbol") + ", " + pl.col("regime"),
+        estimate="estimate",
+        low="low",
+        high="high",
+    )
+    return replace(
+        draft,
+        estimates=NotDone(reason="OLS slopes only; falls cause sales, so none is identified"),
+        placebos=tuple(fit.test("equal slopes") for fit in fits.values()),
+        stability=table,
+    )
+
+
+def _data_notes(panel: Panel) -> tuple[DataNote, ...]:
+    if not panel.qualities:
+        times = panel.frame["opened_at"]
+        return (
+            file_note(
+                shipped("data", "catalogue", "minute_figures_2025-10-10.csv"),
+                source="our own aggregates of public trade records",
+                licence="MIT",
+                span=(str(times.min()), str(times.max())),
+                n_rows=panel.frame.height,
+            ),
+        )
+    return tuple(
+        DataNote(
+            source=quality.source,
+            sha256=quality.sha256,
+            licence="of its owner",
+            first_at=str(quality.first_at),
+            last_at=str(quality.last_at),
+            n_rows=quality.n_rows,
+            n_duplicates=quality.n_exact_duplicates,
+            units=quality.quantity_unit,
+        )
+        for quality in panel.qualities
     )
