@@ -16,6 +16,7 @@ __all__ = [
     "floor_ppm",
     "floor_to_tick",
     "is_below",
+    "is_triggered",
     "nearest_tick",
     "printed_price",
     "round_half_up",
@@ -163,6 +164,32 @@ def is_below(value: float, bound: float, scale: float = 0.0) -> bool:
     (False, True)
     """
     return bool(value < bound - _NOISE * max(abs(bound), abs(value), abs(scale)))
+
+
+def is_triggered(
+    equity: npt.ArrayLike, requirement: npt.ArrayLike, scale: npt.ArrayLike, *, is_strict: bool
+) -> npt.NDArray[np.bool_]:
+    """Whether equity is at or below (strict venues: below) a requirement.
+
+    Amounts closer than float64 noise are equal, so that an account at its own liquidation price
+    is liquidated on a venue that closes at equality and kept on a strict one.
+
+    Parameters
+    ----------
+    equity, requirement : array_like of shape (n,)
+        Settlement units.
+    scale : array_like of shape (n,)
+        Largest amount that went into either, such as the notional; sets the noise.
+    is_strict : bool
+        The venue's record says.
+
+    Returns
+    -------
+    ndarray of bool of shape (n,)
+    """
+    slack = np.asarray(requirement, dtype=np.float64) - np.asarray(equity, dtype=np.float64)
+    noise = _NOISE * np.abs(np.asarray(scale, dtype=np.float64))
+    return np.asarray(slack > noise if is_strict else slack >= -noise)
 
 
 def printed_price(price: float, never: float | None = None) -> float | None:
