@@ -150,6 +150,11 @@ def fill_by_score(score: npt.ArrayLike, quantity: npt.ArrayLike, wanted: float) 
             f"numbers of at least 0. Pass unsigned quantities."
         )
     points = np.asarray(score, dtype=np.float64)
+    if np.isnan(points).any():
+        raise ParameterError(
+            f"score of row {int(np.argmax(np.isnan(points)))} is nan; expected a number to rank "
+            f"by. Give the account a price and a margin, or leave it out."
+        )
     order = _order(points, size, wanted)
     closed = np.zeros_like(size)
     before = np.cumsum(size[order]) - size[order]

@@ -53,8 +53,18 @@ def health_factor(
     -------
     float
         Infinite without debt. Below 1 the account may be liquidated.
+
+    Raises
+    ------
+    ParameterError
+        If a value is negative or not a number.
     """
     debt = float(np.sum(debt_value))
+    if np.any(~(np.asarray(debt_value) >= 0)) or np.any(~(np.asarray(collateral_value) >= 0)):
+        raise ParameterError(
+            f"Debts sum to {debt!r} and a value is negative or nan; expected values of at least 0. "
+            f"Pass what is owed as a positive value."
+        )
     backing = float(np.dot(np.atleast_1d(collateral_value), np.atleast_1d(threshold)))
     return math.inf if debt == 0 else backing / debt
 

@@ -328,12 +328,19 @@ class ContractRules(Displayed):
     def _check_leverage(
         self, ledger: Ledger, groups: list[tuple[RateRule, slice | IntArray]]
     ) -> None:
-        """Raise for the first row whose leverage is above the cap at its entry value."""
+        """Raise for the first row above the last tier, or above its tier's leverage cap."""
         for rule, rows in groups:
             table = rule.table
-            if table is None or not np.isfinite(table.max_leverage).any():
+            if table is None:
                 continue
             value = self.notional(ledger, ledger.entry_price)[rows]
+            above = np.flatnonzero(value > table.cap * (1.0 + 1e-9))
+            if above.size:
+                first = int(above[0])
+                row = first if isinstance(rows, slice) else int(rows[first])
+                raise LeverageAboveCap.above_last_tier(row, float(value[first]), table.cap)
+            if not np.isfinite(table.max_leverage).any():
+                continue
             margin = self._committed_margin(ledger, value, rows)
             lowest = table.max_leverage[table.tier_index(value.max(initial=0.0))]
             suspects = np.flatnonzero(margin * lowest < value)
