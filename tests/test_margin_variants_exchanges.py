@@ -342,3 +342,46 @@ def test_engine_answers_a_case_worked_by_hand(case: Case) -> None:
     engine, kind, inputs, expected = case
     found = evaluate({"engine": engine, "kind": kind, "inputs": inputs})
     assert agrees(expected, found, CLOSE), {key: found.get(key) for key in expected}
+
+
+def black_put(forward: float, strike: float, years: float, volatility: float) -> float:
+    spread = volatility * math.sqrt(years)
+    upper = math.log(forward / strike) / spread + spread / 2
+    below = [0.5 * math.erfc(d / math.sqrt(2)) for d in (upper - spread, upper)]
+    return strike * below[0] - forward * below[1]
+
+
+@pytest.mark.parametrize(("strike", "volatility"), [(900.0, 0.8), (1_400.0, 0.8), (2_500.0, 0.5)])
+def test_standard_manager_charges_a_short_put_by_its_mark_and_caps_it_at_its_loss(
+    strike: float, volatility: float
+) -> None:
+    seconds = 30 * 86_400
+    mark = black_put(1_010, strike, seconds / (365 * 86_400), volatility)
+    charge = max(0.10, 0.15 - max(1_000 - strike, 0) / 1_000) * 1_000
+    maintenance = mark + max(75.0, 0.075 * mark)
+    initial = max(mark + charge, 1.05 * maintenance)
+    feeds = {"seconds_to_expiry": seconds, "underlying": "ETH"}
+    inputs = {
+        "cash": 50.0,
+        "markets": {"ETH": {"spot_price": 1_000.0, "spot_confidence": 0.9}},
+        "expiries": [feeds | {"forward_price": 1_010.0, "forward_confidence": 0.39}],
+        "options": [feeds | {"strike": strike, "right": "put", "amount": -2.0, "vol": volatility}],
+    }
+    found = evaluate({"engine": "derive_srm", "kind": "portfolio_margin", "inputs": inputs})
+    assert found["maintenance_margin"] == pytest.approx(50 - 2 * min(maintenance, strike))
+    unsure = 0.61 * 0.4 * 1_000 * 2
+    assert found["initial_margin"] == pytest.approx(50 - 2 * min(initial, strike) - unsure)
+
+
+def test_portfolio_manager_counts_a_negative_rate_as_zero() -> None:
+    def margin(rate: float) -> float:
+        time = {"seconds_to_expiry": 86_400 * 90}
+        inputs = {
+            "spot_price": 1_000.0,
+            "expiries": [time | {"forward_variable": 1_000.0, "rate": rate}],
+            "options": [time | {"strike": 900.0, "right": "call", "amount": 1.0, "vol": 0.6}],
+        }
+        case = {"engine": "derive_pmrm", "kind": "portfolio_margin", "inputs": inputs}
+        return float(evaluate(case)["maintenance_margin"])
+
+    assert margin(-0.05) == margin(0.0) > margin(0.05)
