@@ -19,9 +19,8 @@ def agrees(expected: Any, found: Any, tolerance: dict[str, Any]) -> bool:
     if isinstance(expected, list):
         pairs = zip(expected, found, strict=True)
         return all(agrees(one, other, tolerance) for one, other in pairs)
-    if isinstance(expected, bool | str):
-        return bool(expected == found)
-    if tolerance["type"] == "exact":
+    is_exact = tolerance["type"] == "exact" or isinstance(expected, bool | str) or expected is None
+    if is_exact or expected == found:
         return bool(expected == found)
     scale = abs(expected) if tolerance["type"] == "rel" else 1.0
     return bool(abs(found - expected) <= tolerance["value"] * scale)

@@ -13,7 +13,19 @@ import pytest
 from cascadelab import margin
 from cascadelab.errors import AccountingError, DataError, ParameterError, SchemaError
 from cascadelab.ledger import Ledger
-from cascadelab.margin import adl, auctions, black, drift, dydx, lending, linear, records, vega
+from cascadelab.margin import (
+    adl,
+    auctions,
+    black,
+    drift,
+    dydx,
+    lending,
+    linear,
+    records,
+    span,
+    vega,
+)
+from cascadelab.margin import errors as margin_errors
 from cascadelab.margin import waterfall as fall
 
 REQUIRED = {
@@ -166,6 +178,26 @@ def test_leverage_above_the_cap_names_the_row() -> None:
         with pytest.raises(margin.LeverageAboveCap, match=r"Row 1 has leverage 60 .* at most 50"):
             ask(ledger)
     assert np.isfinite(rules.without_leverage_caps().liquidation_price(ledger)).all()
+
+
+def test_a_position_above_the_last_tier_names_the_row_and_the_tier() -> None:
+    table = margin.TierTable.from_rows([[0, 50_000, 0.01, None, 0]])
+    rules = margin.venue("binance_usdm", table=table)
+    with pytest.raises(margin_errors.LeverageAboveCap, match=r"Row 0 .*60000.* ends at 50000"):
+        rules.evaluate(book(), 60_000.0)
+    assert np.isfinite(rules.without_leverage_caps().liquidation_price(book()))
+
+
+def test_numbers_that_are_not_numbers_are_refused_by_the_formulas() -> None:
+    nan = float("nan")
+    with pytest.raises(DataError, match="row 1 has deduction nan"):
+        margin.TierTable.from_rows([[0, 100, 0.01, 50, 0], [100, None, 0.02, 20, nan]])
+    with pytest.raises(ParameterError, match="score of row 0 is nan"):
+        adl.fill_by_score([nan, 1.0], [1.0, 1.0], 1.0)
+    with pytest.raises(ParameterError, match="1 of 1 positions"):
+        span.scan_risk([1.0], [[nan, 1.0]])
+    with pytest.raises(ParameterError, match="at least 0"):
+        lending.health_factor([1.0], [0.5], [-1.0])
 
 
 def test_bad_positions_are_refused_before_any_formula() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cascadelab.margin.rules import ContractRules
 
 __all__ = [
+    "JointPrices",
     "Marks",
     "account_state",
     "chosen_leverage",
@@ -28,6 +29,9 @@ __all__ = [
 
 #: One price for all positions, a price per market, or one price per position.
 Marks = float | Mapping[str, float] | FloatArray
+
+#: Rows whose price is shared with other rows, and those prices.
+JointPrices = tuple[IntArray, FloatArray]
 
 #: Settlement words that name no asset: any collateral without a mark counts at 1.
 _UNNAMED = ("quote", "coin", "collateral")
@@ -156,8 +160,9 @@ def wallets(
 ) -> FloatArray:
     """What stands behind each position when only its own mark moves, settlement units.
 
-    Isolated: its margin. Cross: collateral of the account plus the other positions' profit,
-    minus (for liquidation, not for bankruptcy) their maintenance, each at its own mark.
+    Isolated: its margin. Cross: collateral of the account and the margin of all its cross rows,
+    plus the other positions' profit, minus (for liquidation, not for bankruptcy) their
+    maintenance, each at its own mark.
 
     Parameters
     ----------
@@ -184,7 +189,7 @@ def wallets(
             free = free - rules.maintenance_margin(ledger, mark)
         backing = backing + groups.total(free) - free[groups.rows]
     wallet = margin.copy()
-    wallet[groups.rows] += backing
+    wallet[groups.rows] = groups.total(margin) + backing
     return wallet
 
 
@@ -251,15 +256,18 @@ def account_state(
 
 def joint_prices(
     rules: ContractRules, ledger: Ledger, marks: Marks | None, *, is_bankruptcy: bool
-) -> FloatArray | None:
+) -> JointPrices | None:
     """Prices of cross accounts with several positions in one market (hedge mode).
 
-    The legs of the market move together; the rest of the account stays at its marks.
+    The legs of the market move together; the rest of the account stays at its marks. The price
+    against the net side is sought first; where a nearly flat pair has none, the growth of its
+    requirement may still bring one on the other side.
 
     Returns
     -------
-    ndarray of shape (n_positions,) or None
-        NaN for positions that are alone in their market; None where all are.
+    tuple of ndarray, or None
+        Rows that share a market, shape (n_rows,), and their prices, NaN where no price exists;
+        None where every position is alone in its market.
     """
     flags = is_cross(ledger)
     if flags is None:
@@ -280,8 +288,13 @@ def joint_prices(
         others = legs[1:]
         base = float(wallet[first] - np.sum(own[others] - need[others]))
         gap = _gap(rules, ledger, legs, base, is_bankruptcy=is_bankruptcy)
-        prices[legs] = _first_crossing(gap, float(mark[first]), _net_side(rules, ledger, legs))
-    return prices
+        side = _net_side(ledger, legs)
+        price = _first_crossing(gap, float(mark[first]), side)
+        if np.isnan(price):
+            price = _first_crossing(gap, float(mark[first]), -side)
+        prices[legs] = price
+    rows = np.concatenate(groups)
+    return rows, prices[rows]
 
 
 def _shared_markets(ledger: Ledger, rows: IntArray) -> list[IntArray]:
@@ -292,7 +305,7 @@ def _shared_markets(ledger: Ledger, rows: IntArray) -> list[IntArray]:
     return [np.array(found) for found in keys.values() if len(found) > 1]
 
 
-def _net_side(rules: ContractRules, ledger: Ledger, legs: IntArray) -> float:
+def _net_side(ledger: Ledger, legs: IntArray) -> float:
     net = float(ledger.size_base[legs].sum())
     return 1.0 if net > 0 else -1.0
 

@@ -17,6 +17,7 @@ from cascadelab.units import FloatArray, IntArray
 __all__ = [
     "RANKINGS",
     "Counterparties",
+    "bitmex_score",
     "deleverage",
     "deleverage_pro_rata",
     "fill_by_score",
@@ -100,6 +101,25 @@ def scores(book: Counterparties, ranking: str) -> FloatArray:
     gain = np.sign(book.size_base) * (book.mark_price / book.entry_price - 1.0)
     if ranking == "bybit":
         return np.asarray(gain * leverage)
+    return bitmex_score(gain, leverage)
+
+
+def bitmex_score(profit_ratio: npt.ArrayLike, effective_leverage: npt.ArrayLike) -> FloatArray:
+    """BitMEX score: profit ratio times leverage for gains, over leverage for losses.
+
+    Parameters
+    ----------
+    profit_ratio : array_like of shape (n_accounts,)
+        (Mark value - entry value) / entry value, losses negative.
+    effective_leverage : array_like of shape (n_accounts,)
+        Mark value over (mark value - bankrupt value); 0 for an account without equity.
+
+    Returns
+    -------
+    ndarray of shape (n_accounts,)
+    """
+    gain = np.asarray(profit_ratio, dtype=np.float64)
+    leverage = np.asarray(effective_leverage, dtype=np.float64)
     shrunk = np.where(leverage > 0, gain / np.where(leverage > 0, leverage, 1.0), 0.0)
     return np.where(gain > 0, gain * leverage, shrunk)
 
@@ -130,6 +150,11 @@ def fill_by_score(score: npt.ArrayLike, quantity: npt.ArrayLike, wanted: float) 
             f"numbers of at least 0. Pass unsigned quantities."
         )
     points = np.asarray(score, dtype=np.float64)
+    if np.isnan(points).any():
+        raise ParameterError(
+            f"score of row {int(np.argmax(np.isnan(points)))} is nan; expected a number to rank "
+            f"by. Give the account a price and a margin, or leave it out."
+        )
     order = _order(points, size, wanted)
     closed = np.zeros_like(size)
     before = np.cumsum(size[order]) - size[order]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ParameterError
+from cascadelab.margin.rounding import is_below
 from cascadelab.units import FloatArray
 
 #: Minutes-long ramp of insolvent auctions in the test configuration, seconds.
@@ -102,7 +103,7 @@ def needs_reset(price: float, top: float, elapsed_s: float, tail_s: float, cusp:
     -------
     bool
     """
-    return elapsed_s > tail_s or price / top < cusp * (1.0 - 1e-15)
+    return elapsed_s > tail_s or is_below(price / top, cusp)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,11 +200,12 @@ def solvent_bid(
 
     Notes
     -----
-    :math:`f_{max} = BM/(BM - D\,MtM - R(1-D))` and the price is :math:`(MtM - R) D f`.
+    :math:`f_{max} = BM/(BM - D\,MtM - R(1-D))` and the price is :math:`(MtM - R) D f`. An account
+    whose buffer margin is not negative has nothing to sell: :math:`f_{max} = 0`.
     """
     buffer = buffer_margin(mark_to_market, maintenance_margin, buffer_fraction)
     bottom = buffer - mark_to_market * discount - reserved_cash * (1.0 - discount)
-    largest = buffer / bottom if bottom < 0 else 1.0
+    largest = min(max(buffer / bottom, 0.0), 1.0) if bottom < 0 else 0.0
     taken = min(fraction_requested, largest)
     price = (mark_to_market - reserved_cash) * discount * taken
     return Bid(buffer_margin=buffer, max_fraction=largest, fraction_taken=taken, price=price)

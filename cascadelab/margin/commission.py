@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cascadelab.errors import ParameterError
 from cascadelab.margin import inverse, linear
-from cascadelab.margin.rounding import round_half_up
+from cascadelab.margin.rounding import is_below, round_half_up
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -28,11 +28,12 @@ __all__ = [
     "fixed_margin_state",
     "integer_cost",
     "integer_unrealized_profit",
-    "inverse_margins",
     "inverse_ratio",
+    "is_liquidated_at_ratio",
     "liquidation_price_from_cost",
     "liquidation_price_from_integer_cost",
     "liquidation_price_of_assigned_balance",
+    "maintenance_with_commission",
     "margin_balance",
     "margin_ratio_with_fee",
     "prices_from_collateral",
@@ -125,13 +126,39 @@ def reserved_margin(
     """
     initial = cost / leverage
     commission = float(commission_reserve(cost, leverage, fee_fraction))
-    payment = max(linear.signed_size(side, 1.0) * funding_fraction, 0.0) * cost
     return ReservedMargin(
         initial_margin=initial,
         commission=commission,
-        maintenance=maintenance_fraction * cost + commission + payment,
+        maintenance=maintenance_with_commission(
+            cost, maintenance_fraction, commission, side, funding_fraction
+        ),
         position_margin=initial + commission,
     )
+
+
+def maintenance_with_commission(
+    cost: float,
+    maintenance_fraction: float,
+    commission: float,
+    side: str,
+    funding_fraction: float = 0.0,
+) -> float:
+    """Maintenance on cost plus the commission reserve and the next funding if it is paid.
+
+    Parameters
+    ----------
+    cost, commission : float
+        Settlement units.
+    maintenance_fraction, funding_fraction : float
+        Longs pay a positive funding rate, shorts a negative one.
+    side : {"long", "short"}
+
+    Returns
+    -------
+    float
+    """
+    payment = max(linear.signed_size(side, 1.0) * funding_fraction, 0.0) * cost
+    return maintenance_fraction * cost + commission + payment
 
 
 def liquidation_price_from_integer_cost(
@@ -260,17 +287,14 @@ def margin_ratio_with_fee(
     return np.asarray(np.asarray(equity) / (np.asarray(maintenance) + np.asarray(liquidation_fee)))
 
 
+def is_liquidated_at_ratio(ratio: float) -> bool:
+    """Whether OKX's margin ratio is at or below 100 %."""
+    return not is_below(1.0, ratio)
+
+
 def equity_at_ratio(ratio: float, maintenance: float, liquidation_fee: float) -> float:
     """Equity behind a reported margin ratio: the inverse of :func:`margin_ratio_with_fee`."""
     return ratio * (maintenance + liquidation_fee)
-
-
-def inverse_margins(
-    entry_price: float, face_quote: float, mark_price: float, leverage: float
-) -> tuple[float, float]:
-    """Margin posted (entry coin value over leverage) and unrealised profit, coin."""
-    margin = float(inverse.coin_value(entry_price, face_quote)) / leverage
-    return margin, float(inverse.unrealized_profit(entry_price, face_quote, mark_price))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,7 +349,7 @@ class FixedMarginState:
     @property
     def is_liquidated(self) -> bool:
         """Ratio at or below the required one."""
-        return self.margin_ratio <= self.required_ratio
+        return not is_below(self.required_ratio, self.margin_ratio, 1.0)
 
 
 def fixed_margin_state(

@@ -71,8 +71,8 @@ class PortfolioRules:
         return 1.0 + self.volatility_up * scale, 1.0, max(0.0, 1.0 - self.volatility_down * scale)
 
     def static_discount(self, years: float, rate: float) -> float:
-        """Factor on a positive shocked expiry value."""
-        exponent = -years * (self.rate_multiply * rate + self.rate_add)
+        """Factor on a positive shocked expiry value; a negative rate counts as 0."""
+        exponent = -years * (self.rate_multiply * max(rate, 0.0) + self.rate_add)
         return self.discount * float(np.exp(exponent))
 
 

@@ -238,8 +238,10 @@ class LiquidationStep:
 
     Parameters
     ----------
-    base_closed, base_remaining : float
-        Signed like the position.
+    base_closed : float
+        Unsigned quantity closed.
+    base_remaining : float
+        Signed.
     quote_after : float
         Quote entry amount left on the position, signed (negative for a long).
     insurance_fee_paid : float
@@ -309,7 +311,7 @@ def liquidation_step(
     equity_left = collateral + quote_left + left * oracle_price
     ratio = equity_left / (abs(left) * oracle_price) if abs(left) > 1e-12 else math.nan
     return LiquidationStep(
-        base_closed=closed,
+        base_closed=abs(closed),
         base_remaining=left,
         quote_after=quote_left,
         insurance_fee_paid=insurance,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ParameterError
-from cascadelab.margin.rounding import ceil_toward_infinity
+from cascadelab.margin.rounding import ceil_toward_infinity, is_below
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -67,7 +67,9 @@ class Subaccount:
     @property
     def is_liquidatable(self) -> bool:
         """Net collateral strictly below maintenance; equality is safe, so is no requirement."""
-        return self.maintenance_margin > 0 and self.net_collateral < self.maintenance_margin
+        gross = abs(self.quote_balance) + float(np.dot(np.abs(self.size_base), self.oracle_price))
+        need = self.maintenance_margin
+        return need > 0 and is_below(self.net_collateral, need, gross)
 
     def _check_closing(self, market: int, delta_base: float) -> None:
         size = float(self.size_base[market])
@@ -102,7 +104,7 @@ class Subaccount:
         )
 
     def fillable_price(
-        self, market: int, bankruptcy_adjustment: float, spread_to_maintenance: float
+        self, market: int, bankruptcy_adjustment: float = 1.0, spread_to_maintenance: float = 0.1
     ) -> float:
         r"""Limit price of the liquidation order, quote per base.
 

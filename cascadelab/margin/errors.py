@@ -17,7 +17,7 @@ class TierTableError(DataError):
     def in_row(cls, table: str, row: int, found: str, expected: str) -> TierTableError:
         """Name the table, the row (from 0), what was found and the rule it breaks."""
         return cls(
-            f"Tier table {table}: row {row} {found}; expected {expected}. "
+            f"Tier table {table or '(unnamed)'}: row {row} {found}; expected {expected}. "
             f"Correct the row or use another edition of the table."
         )
 
@@ -43,6 +43,14 @@ class LeverageAboveCap(ParameterError):
         return cls(
             f"Row {row} has leverage {leverage:g} at a notional of {notional:g}; the tier allows "
             f"at most {cap:g}. Lower its leverage or size, or call rules.without_leverage_caps()."
+        )
+
+    @classmethod
+    def above_last_tier(cls, row: int, notional: float, cap: float) -> LeverageAboveCap:
+        """Name the row (from 0) whose notional no tier holds, and where the last one ends."""
+        return cls(
+            f"Row {row} has a notional of {notional:g}; the last tier ends at {cap:g}. Lower its "
+            f"size, or call rules.without_leverage_caps() to hold the last tier's rate above it."
         )
 
 

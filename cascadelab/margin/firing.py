@@ -13,6 +13,7 @@ from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
 from cascadelab.margin import close
 from cascadelab.margin.accounts import Marks, is_cross
+from cascadelab.margin.rounding import is_triggered
 from cascadelab.units import FloatArray
 
 if TYPE_CHECKING:
@@ -53,17 +54,19 @@ def close_positions(
     polars.DataFrame
         ``account``, ``market``, ``is_liquidated``, ``closed_base`` and ``remaining_base``
         (signed like the position), ``bankruptcy_price`` (limit of the closing order),
-        ``deficit`` (equity below zero now, settlement units, not negative), ``taken_by``
+        ``deficit`` (equity below zero now, settlement units, not negative; a cross account's is
+        shared by maintenance among its positions and adds up to it once), ``taken_by``
         (``"backstop_vault"`` where it takes over, else the first stage of the waterfall) and
         ``cooldown_s`` before the account may be liquidated again.
     """
     table = rules.evaluate(ledger, marks)
     hit = table["is_liquidatable"].to_numpy()
     size = ledger.size_base
+    equity = _own_equity(table)
     state = _State(
         size=size[hit],
         mark=table["mark_price"].to_numpy()[hit],
-        equity=table["equity"].to_numpy()[hit],
+        equity=equity[hit],
         notional=table["notional"].to_numpy()[hit],
         maintenance=table["maintenance_margin"].to_numpy()[hit],
         is_cooling=np.broadcast_to(np.asarray(is_cooling, dtype=bool), size.shape)[hit],
@@ -88,11 +91,19 @@ def close_positions(
             "closed_base": closed,
             "remaining_base": size - closed,
             "bankruptcy_price": table["bankruptcy_price"],
-            "deficit": np.where(hit, np.maximum(-table["equity"].to_numpy(), 0.0), 0.0),
+            "deficit": np.where(hit, np.maximum(-equity, 0.0), 0.0),
             "taken_by": pl.Series(takers.tolist(), dtype=pl.String),
             "cooldown_s": cooling,
         }
     )
+
+
+def _own_equity(table: pl.DataFrame) -> FloatArray:
+    """Equity of each row; a cross account's is shared out by maintenance, so that it adds up."""
+    equity, need = table["equity"].to_numpy(), table["maintenance_margin"].to_numpy()
+    ratio = table["margin_to_liquidation_ratio"].to_numpy()
+    is_shared = (table["mode"] == "cross").to_numpy() & np.isfinite(ratio)
+    return np.where(is_shared, np.where(is_shared, ratio, 0.0) * need, equity)
 
 
 def _is_vaulted(rules: ContractRules, state: _State) -> BoolArray:
@@ -256,11 +267,11 @@ class _Book:
         profit = self.rules.unrealized_profit(ledger, mark)
         need = self.rules.maintenance_margin(ledger, mark)
         equity = ledger.margin_quote + profit
-        is_strict = self.rules.record.is_strict
-        hit = equity < need if is_strict else equity <= need
+        value = self.rules.notional(ledger, mark)
+        scale = value + np.abs(ledger.margin_quote)
+        hit = is_triggered(equity, need, scale, is_strict=self.rules.record.is_strict)
         if not hit.any():
             return price, 0.0, 0, 0.0
-        value = self.rules.notional(ledger, mark)
         rows = np.flatnonzero(hit)
         state = _State(
             size=ledger.size_base[hit],

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from cascadelab.margin.linear import signed_size
+from cascadelab.margin.rounding import is_below
 
-__all__ = ["GmxPosition", "deleveraging_is_enabled", "pool_profit_factor"]
+__all__ = ["GmxPosition", "deleveraging_is_enabled", "pool_profit_factor", "profit_factor"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,8 +66,8 @@ class GmxPosition:
     def is_liquidatable(self) -> bool:
         """Remaining below either floor, or not positive."""
         left = self.remaining_usd
-        by_size = self.size_usd * self.min_collateral_fraction
-        return left <= 0 or left < self.min_collateral_usd or left < by_size
+        floor = max(self.min_collateral_usd, self.size_usd * self.min_collateral_fraction)
+        return left <= 0 or is_below(left, floor, self.size_usd)
 
     @property
     def returned_collateral(self) -> float:
@@ -88,7 +89,12 @@ def pool_profit_factor(
 ) -> float:
     """Profit of one side of the market over the pool's value."""
     profit = signed_size(side, size_usd) * (index_price / entry_price - 1.0)
-    return profit / pool_value_usd
+    return profit_factor(profit, pool_value_usd)
+
+
+def profit_factor(profit_usd: float, pool_value_usd: float) -> float:
+    """Unrealised profit of one side over the pool's value, both USD."""
+    return profit_usd / pool_value_usd
 
 
 def deleveraging_is_enabled(profit_factor: float, max_factor: float) -> bool:
@@ -99,4 +105,4 @@ def deleveraging_is_enabled(profit_factor: float, max_factor: float) -> bool:
     >>> deleveraging_is_enabled(0.1, 0.1), deleveraging_is_enabled(0.12, 0.1)
     (False, True)
     """
-    return profit_factor > max_factor * (1.0 + 1e-12)
+    return is_below(max_factor, profit_factor, 1.0)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cascadelab.margin.rounding import is_below
+
 __all__ = [
     "CurieLiquidation",
     "CurieRules",
     "SqueethLiquidation",
     "curie_liquidation",
+    "curie_penalty",
     "squeeth_debt_eth",
     "squeeth_is_safe",
     "squeeth_liquidation",
@@ -99,26 +102,48 @@ def curie_liquidation(
     value = gross * mark_price
     profit = sign * (value - abs(open_notional))
     ratio = (collateral + profit) / value
-    if ratio >= rules.maintenance_fraction:
+    if not is_below(ratio, rules.maintenance_fraction, 1.0):
         return CurieLiquidation(is_liquidatable=False)
-    is_half = ratio >= rules.maintenance_fraction / 2 and value > rules.full_close_usd
+    is_weak = is_below(ratio, rules.maintenance_fraction / 2, 1.0)
+    is_half = not is_weak and is_below(rules.full_close_usd, value)
     share = 0.5 if is_half else 1.0
-    penalty = value * share * rules.penalty_fraction
+    has_bad_debt = is_below(collateral + profit, 0.0, value)
+    penalty, insurance, liquidator = curie_penalty(value * share, rules, has_bad_debt)
     left = collateral + profit * share - penalty
-    has_bad_debt = collateral + profit < 0
-    insurance = 0.0 if has_bad_debt else penalty * rules.insurance_share
     return CurieLiquidation(
         is_liquidatable=True,
         closed_size=gross * share,
         closed_notional=value * share,
         penalty=penalty,
         insurance_fee=insurance,
-        liquidator_fee=penalty - insurance,
+        liquidator_fee=liquidator,
         realized_profit=profit * share,
-        liquidator_quote=value * share - sign * (penalty - insurance),
+        liquidator_quote=value * share - sign * liquidator,
         has_bad_debt=has_bad_debt,
         deficit=max(-left, 0.0),
     )
+
+
+def curie_penalty(
+    closed_notional: float, rules: CurieRules, has_bad_debt: bool
+) -> tuple[float, float, float]:
+    """Penalty, and the insurance fund's and the liquidator's part of it, quote.
+
+    Parameters
+    ----------
+    closed_notional : float
+        Quote at the mark.
+    rules : CurieRules
+    has_bad_debt : bool
+        With bad debt the fund gets nothing.
+
+    Returns
+    -------
+    tuple of float
+    """
+    penalty = closed_notional * rules.penalty_fraction
+    insurance = 0.0 if has_bad_debt else penalty * rules.insurance_share
+    return penalty, insurance, penalty - insurance
 
 
 def squeeth_debt_eth(
@@ -130,7 +155,7 @@ def squeeth_debt_eth(
 
 def squeeth_is_safe(collateral_eth: float, debt_eth: float, min_ratio: float = 1.5) -> bool:
     """Whether collateral covers the debt 1.5 times; equality is safe."""
-    return collateral_eth >= min_ratio * debt_eth * (1.0 - 1e-15)
+    return not is_below(collateral_eth, min_ratio * debt_eth)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +199,7 @@ def squeeth_liquidation(
     """
     claim = unit_price_eth * (1.0 + bonus_fraction)
     half = short_units / 2
-    is_whole = collateral_eth - half * claim < min_collateral_eth
+    is_whole = is_below(collateral_eth - half * claim, min_collateral_eth, collateral_eth)
     units = short_units if is_whole else half
     paid = min(units * claim, collateral_eth)
     return SqueethLiquidation(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ParameterError
+from cascadelab.margin.rounding import is_below
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -52,8 +53,18 @@ def health_factor(
     -------
     float
         Infinite without debt. Below 1 the account may be liquidated.
+
+    Raises
+    ------
+    ParameterError
+        If a value is negative or not a number.
     """
     debt = float(np.sum(debt_value))
+    if np.any(~(np.asarray(debt_value) >= 0)) or np.any(~(np.asarray(collateral_value) >= 0)):
+        raise ParameterError(
+            f"Debts sum to {debt!r} and a value is negative or nan; expected values of at least 0. "
+            f"Pass what is owed as a positive value."
+        )
     backing = float(np.dot(np.atleast_1d(collateral_value), np.atleast_1d(threshold)))
     return math.inf if debt == 0 else backing / debt
 
@@ -119,7 +130,10 @@ class AaveRules:
 
 
 def aave_close_factor(
-    rules: AaveRules, health: float, collateral_usd: float, debt_usd: float
+    rules: AaveRules,
+    health: float,
+    collateral_usd: float = math.inf,
+    debt_usd: float = math.inf,
 ) -> float:
     """Share of debt that one call may repay.
 
@@ -128,7 +142,7 @@ def aave_close_factor(
     rules : AaveRules
     health : float
     collateral_usd, debt_usd : float
-        Of the reserves being liquidated.
+        Of the reserves being liquidated; large where left out.
 
     Returns
     -------
@@ -267,9 +281,12 @@ def account_liquidity(
         A shortfall above 0 makes the account liquidatable; exactly 0 does not.
     """
     entered = np.asarray(is_entered, dtype=bool)
-    net = np.asarray(supplied_value, float) * np.asarray(collateral_factor, float)
-    total = float(np.sum((net - np.asarray(borrowed_value, float))[entered]))
-    return max(total, 0.0), max(-total, 0.0)
+    backing = np.asarray(supplied_value, float) * np.asarray(collateral_factor, float)
+    backed = float(np.sum(backing[entered]))
+    borrowed = float(np.sum(np.asarray(borrowed_value, float)[entered]))
+    if not (is_below(backed, borrowed) or is_below(borrowed, backed)):
+        return 0.0, 0.0
+    return max(backed - borrowed, 0.0), max(borrowed - backed, 0.0)
 
 
 def compound_seize_tokens(
@@ -306,14 +323,15 @@ def comet_is_borrow_collateralized(
     debt: float, value: npt.ArrayLike, borrow_factor: npt.ArrayLike
 ) -> bool:
     """Whether collateral at the *borrow* factors covers the debt; equality does (Compound v3)."""
-    return float(np.dot(np.atleast_1d(value), np.atleast_1d(borrow_factor))) >= debt
+    covered = float(np.dot(np.atleast_1d(value), np.atleast_1d(borrow_factor)))
+    return not is_below(covered, debt)
 
 
 def comet_is_liquidatable(
     debt: float, value: npt.ArrayLike, liquidate_factor: npt.ArrayLike
 ) -> bool:
     """Whether collateral at the *liquidate* factors is strictly below the debt (Compound v3)."""
-    return float(np.dot(np.atleast_1d(value), np.atleast_1d(liquidate_factor))) < debt
+    return is_below(float(np.dot(np.atleast_1d(value), np.atleast_1d(liquidate_factor))), debt)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,8 +26,8 @@ CRITICAL_RATIO = 1.5
 
 
 def collateral_ratio(collateral: float, price: float, debt: float) -> float:
-    """Collateral value over debt of one trove or of the system."""
-    return collateral * price / debt
+    """Collateral value over debt of one trove or of the system; infinite without debt."""
+    return math.inf if debt == 0 else collateral * price / debt
 
 
 def gas_compensation(collateral: float, fraction: float = 0.005) -> float:
@@ -119,6 +120,22 @@ class StabilityPool:
         deposits = dict(self.deposits)
         deposits[depositor] = deposits.get(depositor, 0.0) + amount
         return self._with(deposits, {**{depositor: 0.0}, **self.gains})
+
+    def withdraw(self, depositor: str, amount: float = math.inf) -> StabilityPool:
+        """Pool after a withdrawal of at most what is left of a deposit; gains stay recorded.
+
+        Raises
+        ------
+        ParameterError
+            If the depositor is unknown or the amount is not positive.
+        """
+        if depositor not in self.deposits or not amount > 0:
+            raise ParameterError(
+                f"withdrawal of {depositor!r} is {amount!r}; expected a positive amount of one of "
+                f"{sorted(self.deposits)}. Deposit first."
+            )
+        left = max(self.deposits[depositor] - amount, 0.0)
+        return self._with({**self.deposits, depositor: left}, dict(self.gains))
 
     def liquidate(self, debt: float, collateral: float) -> StabilityPool:
         """Pool after absorbing as much of a trove's debt as it holds.

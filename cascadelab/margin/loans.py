@@ -21,6 +21,7 @@ from cascadelab.ledger import Ledger
 from cascadelab.margin import lending
 from cascadelab.margin.accounts import Marks, mark_array
 from cascadelab.margin.records import VenueRecord
+from cascadelab.margin.rounding import is_triggered
 from cascadelab.units import FloatArray
 
 __all__ = ["LoanRules"]
@@ -162,7 +163,7 @@ class LoanRules(Displayed):
         price = self.liquidation_price(ledger)
         has_debt = debt > 0
         health = threshold * value / np.where(has_debt, debt, 1.0)
-        is_hit = equity < need if self.record.is_strict else equity <= need
+        is_hit = is_triggered(equity, need, value + debt, is_strict=self.record.is_strict)
         return pl.DataFrame(
             {
                 "account": ledger.positions["account"],
@@ -232,7 +233,7 @@ class LoanRules(Displayed):
         debt, backing = sums["debt_value"].to_numpy(), sums["backing_value"].to_numpy()
         has_debt = debt > 0
         health = np.where(has_debt, backing / np.where(has_debt, debt, 1.0), np.inf)
-        is_hit = health < 1.0 if self.record.is_strict else health <= 1.0
+        is_hit = is_triggered(backing, debt, debt, is_strict=self.record.is_strict) & has_debt
         return sums.with_columns(
             pl.Series("health_factor", health), pl.Series("is_liquidatable", is_hit)
         )

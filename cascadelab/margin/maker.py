@@ -7,6 +7,7 @@ limits and amounts in auction, dust smallest debt, tab DAI to raise, lot collate
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cascadelab.margin.errors import AuctionRefused
@@ -41,15 +42,15 @@ class Limits:
     Parameters
     ----------
     Hole, Dirt : float
-        All collateral types.
+        All collateral types; no limit and nothing in auction where left out.
     hole, dirt : float
         This collateral type.
     """
 
-    Hole: float
-    Dirt: float
-    hole: float
-    dirt: float
+    Hole: float = math.inf
+    Dirt: float = 0.0
+    hole: float = math.inf
+    dirt: float = 0.0
 
     @property
     def room(self) -> float:
@@ -166,7 +167,14 @@ class Take:
     bad_debt: float
 
 
-def take(lot: float, tab: float, price: float, amount: float, chost: float) -> Take:
+def take(
+    lot: float,
+    tab: float,
+    price: float,
+    amount: float,
+    chost: float,
+    max_price: float = math.inf,
+) -> Take:
     """Buy up to `amount` of collateral at the auction price.
 
     Parameters
@@ -179,6 +187,8 @@ def take(lot: float, tab: float, price: float, amount: float, chost: float) -> T
         Most collateral the taker wants.
     chost : float
         Smallest remainder, DAI.
+    max_price : float
+        Highest price the taker accepts, DAI per unit.
 
     Returns
     -------
@@ -187,12 +197,17 @@ def take(lot: float, tab: float, price: float, amount: float, chost: float) -> T
     Raises
     ------
     AuctionRefused
-        If a remainder under `chost` cannot be avoided because the tab itself is not above it.
+        If a remainder under `chost` cannot be avoided because the tab itself is not above it, or
+        the price is above `max_price`.
 
     Notes
     -----
     A purchase that would leave some lot and a tab under chost shrinks to leave exactly chost.
     """
+    if price > max_price:
+        raise AuctionRefused(
+            f"The price is {price:g}; expected at most {max_price:g}. Wait until it has fallen."
+        )
     piece = min(lot, amount)
     owe = piece * price
     if owe > tab:

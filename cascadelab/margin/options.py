@@ -16,6 +16,7 @@ __all__ = [
     "broad_index_fraction",
     "cash_to_cure",
     "contract_total",
+    "deribit_option",
     "deribit_short_option",
     "futures_option_margin_before_span",
     "margin_call_price_long",
@@ -78,6 +79,15 @@ def deribit_short_option(
         return ShortOptionMargin(initial=initial, maintenance=0.075 + mark_price)
     maintenance = max(0.075, 0.075 * mark_price) + mark_price
     return ShortOptionMargin(initial=max(initial, maintenance), maintenance=maintenance)
+
+
+def deribit_option(
+    right: str, strike: float, underlying_price: float, mark_price: float, amount: float
+) -> ShortOptionMargin:
+    """Deribit standard margin of a signed amount of options, coin; long options need none."""
+    short = deribit_short_option(right, strike, underlying_price, mark_price)
+    size = max(-amount, 0.0)
+    return ShortOptionMargin(initial=size * short.initial, maintenance=size * short.maintenance)
 
 
 def reg_t_short_option(

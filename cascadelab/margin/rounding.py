@@ -15,7 +15,10 @@ __all__ = [
     "ceil_toward_infinity",
     "floor_ppm",
     "floor_to_tick",
+    "is_below",
+    "is_triggered",
     "nearest_tick",
+    "printed_price",
     "round_half_up",
     "to_tick",
     "truncated",
@@ -23,6 +26,9 @@ __all__ = [
 
 #: Relative slack that keeps a price already on the tick where it is (float64 noise).
 _SLACK = 1e-9
+
+#: Relative size of float64 noise in a sum of a few products.
+_NOISE = 1e-13
 
 
 def to_tick(price: npt.ArrayLike, size_base: npt.ArrayLike, tick: float) -> FloatArray:
@@ -133,6 +139,68 @@ def ceil_toward_infinity(numerator: float, denominator: float) -> int:
     (2776, -2775)
     """
     return math.ceil(Fraction(numerator) / Fraction(denominator))
+
+
+def is_below(value: float, bound: float, scale: float = 0.0) -> bool:
+    """Whether a value is *strictly* below a bound, float64 noise counted as equality.
+
+    Venues compare integers or decimals, where 0.1 + 0.2 is 0.3; a strict test on float64 sums
+    would liquidate an account that is exactly at its requirement.
+
+    Parameters
+    ----------
+    value, bound : float
+    scale : float
+        Largest amount that went into either; sets the noise where both are small differences.
+
+    Returns
+    -------
+    bool
+        False for NaN.
+
+    Examples
+    --------
+    >>> is_below(0.3, 0.1 + 0.2), is_below(0.29, 0.3)
+    (False, True)
+    """
+    return bool(value < bound - _NOISE * max(abs(bound), abs(value), abs(scale)))
+
+
+def is_triggered(
+    equity: npt.ArrayLike, requirement: npt.ArrayLike, scale: npt.ArrayLike, *, is_strict: bool
+) -> npt.NDArray[np.bool_]:
+    """Whether equity is at or below (strict venues: below) a requirement.
+
+    Amounts closer than float64 noise are equal, so that an account at its own liquidation price
+    is liquidated on a venue that closes at equality and kept on a strict one.
+
+    Parameters
+    ----------
+    equity, requirement : array_like of shape (n,)
+        Settlement units.
+    scale : array_like of shape (n,)
+        Largest amount that went into either, such as the notional; sets the noise.
+    is_strict : bool
+        The venue's record says.
+
+    Returns
+    -------
+    ndarray of bool of shape (n,)
+    """
+    slack = np.asarray(requirement, dtype=np.float64) - np.asarray(equity, dtype=np.float64)
+    noise = _NOISE * np.abs(np.asarray(scale, dtype=np.float64))
+    return np.asarray(slack > noise if is_strict else slack >= -noise)
+
+
+def printed_price(price: float, never: float | None = None) -> float | None:
+    """Price as a venue prints it: `never` (0 on Binance, else blank) where none exists.
+
+    Examples
+    --------
+    >>> printed_price(91.5), printed_price(math.nan), printed_price(math.nan, 0.0)
+    (91.5, None, 0.0)
+    """
+    return never if math.isnan(price) else price
 
 
 def truncated(value: float, n_decimals: int) -> float:

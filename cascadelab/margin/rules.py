@@ -14,7 +14,7 @@ from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
 from cascadelab.margin import accounts, firing, inverse, linear, rounding, tiered
-from cascadelab.margin.accounts import Marks
+from cascadelab.margin.accounts import JointPrices, Marks
 from cascadelab.margin.errors import LeverageAboveCap
 from cascadelab.margin.linear import Requirement
 from cascadelab.margin.records import VenueRecord
@@ -176,7 +176,8 @@ class ContractRules(Displayed):
         with np.errstate(invalid="ignore"):
             distance = side * (mark - price) / mark
         equity, need = state["equity"], state["maintenance"]
-        is_hit = equity < need if self.record.is_strict else equity <= need
+        scale = state["assets"] + np.abs(state["liabilities"])
+        is_hit = rounding.is_triggered(equity, need, scale, is_strict=self.record.is_strict)
         return pl.DataFrame(
             {
                 "account": ledger.positions["account"],
@@ -225,9 +226,13 @@ class ContractRules(Displayed):
         """
         basis = mark if self.record.maintenance_basis == "mark" else ledger.entry_price
         value = self.notional(ledger, basis)
+        fee = self.record.fee_at_mark * self.notional(ledger, mark)
+        if self.record.fee_basis == "divided":
+            # The price is divided by 1 - s f, so the value that counts is, and the rest is fee.
+            grown = value / (1.0 - np.sign(ledger.size_base) * self.record.taker_fee_fraction)
+            value, fee = grown, np.abs(grown - value)
         rate, deduction = self.maintenance_rates(ledger, value)
-        fee = self.record.taker_fee_fraction if self.record.fee_basis in ("mark", "divided") else 0
-        return np.asarray(value * rate - deduction + self.notional(ledger, mark) * fee)
+        return np.asarray(value * rate - deduction + fee)
 
     def tier_size(self, gross: FloatArray, value: FloatArray) -> FloatArray:
         """Size in base that a rate may grow with: the coin value of inverse contracts."""
@@ -263,12 +268,14 @@ class ContractRules(Displayed):
 
     # ------------------------------------------------------------------ inner steps
 
-    def _wallets(self, ledger: Ledger, marks: Marks | None) -> tuple[FloatArray, FloatArray | None]:
+    def _wallets(
+        self, ledger: Ledger, marks: Marks | None
+    ) -> tuple[FloatArray, JointPrices | None]:
         wallet = accounts.wallets(self, ledger, marks, counts_maintenance=True)
         return wallet, accounts.joint_prices(self, ledger, marks, is_bankruptcy=False)
 
     def _liquidation(
-        self, ledger: Ledger, wallets: tuple[FloatArray, FloatArray | None]
+        self, ledger: Ledger, wallets: tuple[FloatArray, JointPrices | None]
     ) -> FloatArray:
         wallet, joint = wallets
         entry, size = ledger.entry_price, ledger.size_base
@@ -321,12 +328,19 @@ class ContractRules(Displayed):
     def _check_leverage(
         self, ledger: Ledger, groups: list[tuple[RateRule, slice | IntArray]]
     ) -> None:
-        """Raise for the first row whose leverage is above the cap at its entry value."""
+        """Raise for the first row above the last tier, or above its tier's leverage cap."""
         for rule, rows in groups:
             table = rule.table
-            if table is None or not np.isfinite(table.max_leverage).any():
+            if table is None:
                 continue
             value = self.notional(ledger, ledger.entry_price)[rows]
+            above = np.flatnonzero(value > table.cap * (1.0 + 1e-9))
+            if above.size:
+                first = int(above[0])
+                row = first if isinstance(rows, slice) else int(rows[first])
+                raise LeverageAboveCap.above_last_tier(row, float(value[first]), table.cap)
+            if not np.isfinite(table.max_leverage).any():
+                continue
             margin = self._committed_margin(ledger, value, rows)
             lowest = table.max_leverage[table.tier_index(value.max(initial=0.0))]
             suspects = np.flatnonzero(margin * lowest < value)
@@ -377,8 +391,10 @@ class ContractRules(Displayed):
         return rounding.to_tick(prices, size, self.tick)
 
 
-def _overlay(prices: FloatArray, joint: FloatArray | None) -> FloatArray:
-    return prices if joint is None else np.where(np.isnan(joint), prices, joint)
+def _overlay(prices: FloatArray, joint: JointPrices | None) -> FloatArray:
+    if joint is not None:
+        prices[joint[0]] = joint[1]
+    return prices
 
 
 def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:

@@ -86,6 +86,12 @@ def scan_risk(quantity: npt.ArrayLike, profit: npt.ArrayLike) -> float:
     """
     table = np.atleast_2d(np.asarray(profit, dtype=np.float64))
     weights = np.atleast_1d(np.asarray(quantity, dtype=np.float64))
+    if not (np.isfinite(table).all() and np.isfinite(weights).all()):
+        raise ParameterError(
+            f"{int((~np.isfinite(table)).any(axis=1).sum())} of {table.shape[0]} positions have a "
+            f"profit that is not finite, or a quantity is not; expected finite numbers in every "
+            f"scenario. Price the missing scenarios or drop the positions."
+        )
     if weights.shape[0] != table.shape[0]:
         raise ParameterError(
             f"{weights.shape[0]} quantities for {table.shape[0]} rows of profits; expected one "

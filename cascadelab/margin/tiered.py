@@ -19,7 +19,9 @@ from cascadelab.units import FloatArray
 _BLOCK = 16_384
 
 __all__ = [
+    "cross_liquidation_price_of_one",
     "inverse_liquidation_price",
+    "inverse_liquidation_price_of_one",
     "inverse_price_under_growing_rate",
     "linear_liquidation_price",
     "liquidation_price_of_one",
@@ -224,3 +226,47 @@ def liquidation_price_of_one(
     one = np.ones(1)
     price = linear_liquidation_price(entry_price * one, size_base * one, margin_quote * one, table)
     return float(price[0])
+
+
+def inverse_liquidation_price_of_one(
+    entry_price: float, face_quote: float, margin_coin: float, table: TierTable
+) -> float:
+    """Liquidation price of one inverse position, see :func:`inverse_liquidation_price`."""
+    one = np.ones(1)
+    price = inverse_liquidation_price(entry_price * one, face_quote * one, margin_coin * one, table)
+    return float(price[0])
+
+
+def cross_liquidation_price_of_one(
+    mark_price: float,
+    size_base: float,
+    account_value: float,
+    table: TierTable,
+    total_maintenance: float | None = None,
+) -> float:
+    """Liquidation price of one position of a cross account whose other marks stay.
+
+    Parameters
+    ----------
+    mark_price, size_base : float
+        Quote per base; signed base.
+    account_value : float
+        Wallet plus unrealised profit of all positions, quote.
+    table : TierTable
+    total_maintenance : float, optional
+        Maintenance of all positions at their marks, quote; this position's alone if left out.
+
+    Returns
+    -------
+    float
+        As :func:`linear_liquidation_price`.
+
+    Examples
+    --------
+    >>> table = TierTable.from_leverage([0.0], [50.0])
+    >>> round(cross_liquidation_price_of_one(100.0, 1.0, 10.0, table, 3.0), 6)
+    92.929293
+    """
+    own = float(table.maintenance(abs(size_base) * mark_price))
+    others = 0.0 if total_maintenance is None else total_maintenance - own
+    return liquidation_price_of_one(mark_price, size_base, account_value - others, table)

@@ -375,7 +375,8 @@ def _check_joins(name: str, floor: FloatArray, cap: FloatArray) -> None:
 
 def _check_deduction(name: str, table: TierTable) -> None:
     expected = np.concatenate([[0.0], np.cumsum(table.floor[1:] * np.diff(table.rate))])
-    off = np.abs(expected - table.deduction) > _DEDUCTION_SLACK + 1e-9 * np.abs(expected)
+    slack = _DEDUCTION_SLACK + 1e-9 * np.abs(expected)
+    off = ~(np.abs(expected - table.deduction) <= slack)
     if off.any():
         row = int(np.argmax(off))
         raise TierTableError.in_row(

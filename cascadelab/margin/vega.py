@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cascadelab.errors import ParameterError
@@ -13,6 +13,7 @@ __all__ = [
     "RiskFactors",
     "disposal_schedule",
     "isolated_margin",
+    "isolated_order_margin",
     "maintenance",
     "maintenance_by_side",
     "riskiest_sides",
@@ -141,6 +142,48 @@ def maintenance(
 def isolated_margin(average_entry_price: float, position: float, margin_factor: float) -> float:
     """Margin account of an isolated position: entry × size × factor, quote."""
     return average_entry_price * abs(position) * margin_factor
+
+
+def isolated_order_margin(
+    position: float,
+    buys: Sequence[tuple[float, float]],
+    sells: Sequence[tuple[float, float]],
+    margin_factor: float,
+) -> float:
+    """Order margin in isolated mode, quote: the larger of what buys and what sells need.
+
+    Parameters
+    ----------
+    position : float
+        Signed.
+    buys, sells : sequence of (price, size)
+        Open orders, unsigned sizes. Orders against the position are netted with it from the best
+        price on; only what would open a new position needs margin.
+    margin_factor : float
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> isolated_order_margin(10, [], [(100.0, 4), (110.0, 8)], 0.5)
+    110.0
+    """
+    closing_buys, closing_sells = max(-position, 0.0), max(position, 0.0)
+    long = _opening_value(sorted(buys, reverse=True), closing_buys)
+    short = _opening_value(sorted(sells), closing_sells)
+    return margin_factor * max(long, short)
+
+
+def _opening_value(orders: Sequence[tuple[float, float]], closing: float) -> float:
+    """Value of orders from the best price on, beyond the volume that closes a position."""
+    value = 0.0
+    for price, size in orders:
+        closed = min(size, closing)
+        closing -= closed
+        value += price * (size - closed)
+    return value
 
 
 def disposal_schedule(
