@@ -39,7 +39,7 @@ def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLe
                 title="endogenous share of the move",
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            color=alt.Color("depth:N", title="depth (base per unit)", sort=order),
+            color=alt.Color("depth:N", title="depth", sort=order),
             strokeDash=alt.StrokeDash("depth:N", sort=order, legend=None),
             tooltip=[
                 alt.Tooltip("depth:N"),
@@ -50,7 +50,7 @@ def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLe
         .properties(
             title=alt.Title(
                 "Share of the move that the loop makes itself",
-                subtitle="A gap in a line is a jump: just above it the cascade lands far away",
+                subtitle="A vertical stretch is a jump: just above that shock the cascade lands far away",
             ),
             name="amplification_by_shock",
             width=560,
@@ -85,7 +85,7 @@ def phase_lines(
     )
     word = (
         alt.Chart(at)
-        .mark_text(align="left", dx=5, dy=12, baseline="top")
+        .mark_text(align="left", dx=5, dy=12, baseline="top", color="white")
         .encode(x="x:Q", y=alt.value(0), text="label:N")
     )
     title = alt.Title(
@@ -93,7 +93,7 @@ def phase_lines(
         subtitle="Colour: endogenous share. Solid: fold. Dashed: the largest gain is 1",
     )
     base = loop.phase_diagram(cells, folds, x_title=x_title, y_title=y_title)
-    layers = alt.layer(base, rule, word)
+    layers = alt.layer(base, rule, word)  # type: ignore[arg-type]  # a layer itself
     return layers.properties(title=title, name="phase_lines")
 
 
