@@ -50,7 +50,7 @@ def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLe
         .properties(
             title=alt.Title(
                 "Share of the move that the loop makes itself",
-                subtitle="A vertical stretch is a jump: just above that shock the cascade lands far away",
+                subtitle="A vertical stretch is a jump: just above it the cascade lands far away",
             ),
             name="amplification_by_shock",
             width=560,
