@@ -259,15 +259,19 @@ def random_depth(
     ends = frame["move"].to_numpy()
     steepest = np.array([_largest_density(flow, shock, end) for end in ends.tolist()])
     at = np.asarray(levels, dtype=np.float64)
-    method = "inverted_cdf"  # a value that occurred: infinite amplification has no average
     return pl.DataFrame(
         {
             "level": at,
-            "amplification": np.quantile(frame["amplification"].to_numpy(), at, method=method),
-            "secant_gain": np.quantile(frame["secant_gain"].to_numpy(), at, method=method),
+            "amplification": _quantiles(frame["amplification"].to_numpy(), at),
+            "secant_gain": _quantiles(frame["secant_gain"].to_numpy(), at),
             "cascade_share": np.full(len(at), float(np.mean(slopes * steepest >= 1.0))),
         }
     )
+
+
+def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
+    """Values that occurred: between them an infinite amplification has no average."""
+    return np.asarray(np.quantile(values, levels, method="inverted_cdf"), dtype=np.float64)
 
 
 def _largest_density(flow: LedgerFlow | ForcedFlow, low: float, high: float) -> float:
