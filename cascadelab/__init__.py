@@ -6,7 +6,14 @@ that loop comes to rest.
 """
 
 from cascadelab.cascade import Cascade, solve
-from cascadelab.flow import GaussianFlow, LogisticFlow, UniformFlow
+from cascadelab.flow import (
+    EmpiricalFlow,
+    GaussianFlow,
+    LogisticFlow,
+    LognormalFlow,
+    MixtureFlow,
+    UniformFlow,
+)
 from cascadelab.impact import (
     BoundedImpact,
     ConstantProductImpact,
@@ -14,9 +21,11 @@ from cascadelab.impact import (
     PowerImpact,
     RegularisedSquareRootImpact,
     exponential_impact,
+    power_book_impact,
 )
 from cascadelab.ledger import Ledger
 from cascadelab.ledger_flow import LedgerFlow, ledger_flow
+from cascadelab.order_book import OrderBookImpact
 from cascadelab.units import Coordinate
 
 __all__ = [
@@ -24,16 +33,21 @@ __all__ = [
     "Cascade",
     "ConstantProductImpact",
     "Coordinate",
+    "EmpiricalFlow",
     "GaussianFlow",
     "Ledger",
     "LedgerFlow",
     "LinearImpact",
     "LogisticFlow",
+    "LognormalFlow",
+    "MixtureFlow",
+    "OrderBookImpact",
     "PowerImpact",
     "RegularisedSquareRootImpact",
     "UniformFlow",
     "exponential_impact",
     "ledger_flow",
+    "power_book_impact",
     "solve",
 ]
 

@@ -23,8 +23,8 @@ __all__ = ["Compared", "Quantity", "bucketed", "ordered", "scalar_move"]
 _MIN_BUCKETS, _MAX_BUCKETS = 2048, 32768
 #: Positions put into buckets in one piece, so that temporaries stay in the cache.
 _CHUNK = 32768
-#: Positions compared in one piece: their temporaries are small enough to be used again.
-_BLOCK = 12288
+#: Positions compared in one piece: small enough for the cache and for no thread to be started.
+_BLOCK = 8192
 #: Rounds of whole buckets that tell which buckets the exact rounds will look into.
 _COARSE_ROUNDS = 72
 

@@ -19,8 +19,8 @@ __all__ = ["Path", "rounds_of_book", "rounds_of_curve"]
 
 #: Rounds answered one by one without sorting; a cascade that takes more is worth one sort.
 UNSORTED_ROUNDS = 64
-#: Round after which a cascade whose rounds do not shrink is taken for a chain.
-CHAIN_ROUNDS = 5
+#: Round after which a cascade of a small book whose rounds do not shrink is taken for a chain.
+CHAIN_ROUNDS = 4
 #: Rounds after which a small book is cut down to the positions that can still matter.
 NARROWING_ROUNDS = (3, 6, 12)
 #: Positions up to which a comparison of all of them beats putting them into buckets.
@@ -101,9 +101,12 @@ def rounds_of_book(flow: LedgerFlow, impact: Impact, shock: float, max_rounds: i
             return _exhausted_path(moves, sold, impact, shock)
         moves.append(shock + move_of(total))
         sold.append(total)
-        if n_rounds in NARROWING_ROUNDS and isinstance(quantity, Compared):
-            _narrow(quantity, move_of, capacity, moves, sold)
-        if n_rounds >= patience or (n_rounds == CHAIN_ROUNDS and _is_chain(sold, flow.gross_base)):
+        is_chain = False
+        if isinstance(quantity, Compared):
+            is_chain = n_rounds == CHAIN_ROUNDS and _is_chain(sold, flow.gross_base)
+            if n_rounds in NARROWING_ROUNDS:
+                _narrow(quantity, move_of, capacity, moves, sold)
+        if n_rounds >= patience or is_chain:
             return _followed(flow.prepare(), impact, shock, moves, sold, limit)
 
 

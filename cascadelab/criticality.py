@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -14,7 +15,7 @@ from cascadelab._rounds import least_root
 from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
-from cascadelab.impact import Impact
+from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import FloatArray
 
@@ -25,6 +26,7 @@ __all__ = [
     "critical_moves",
     "critical_shock",
     "fixed_points",
+    "fold_lines",
     "folds",
     "jumps",
     "loop_gain",
@@ -311,6 +313,38 @@ def _fold(flow: ForcedFlow, impact: Impact, move: float, upper: float) -> Fold:
     curvature = np.inf if is_jump else (gain_far - gain_near) / (2.0 * step)
     landing, _ = least_root(flow, impact, shock, move + 1e-4 * upper)
     return Fold(move=move, shock=shock, curvature=float(curvature), landing=landing)
+
+
+def fold_lines(flow: ForcedFlow, slopes_per_base: Sequence[float], upper: float) -> pl.DataFrame:
+    """Folds of a curve under linear books of many depths: the lines of a phase diagram.
+
+    Parameters
+    ----------
+    flow : ForcedFlow
+    slopes_per_base : sequence of float
+        Impact slopes, coordinate units per base unit.
+    upper : float
+        End of the search, coordinate units.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per fold: ``slope_per_base``, ``shock`` at which it jumps (may be negative: it has
+        jumped without a shock), ``move`` before and ``landing`` after the jump. No row for a
+        slope under which every shock is absorbed smoothly.
+    """
+    rows = [
+        {
+            "slope_per_base": slope,
+            "shock": fold.shock,
+            "move": fold.move,
+            "landing": fold.landing,
+        }
+        for slope in slopes_per_base
+        for fold in folds(flow, LinearImpact(slope_per_base=slope), upper)
+    ]
+    names = ("slope_per_base", "shock", "move", "landing")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64))
 
 
 def fixed_points(

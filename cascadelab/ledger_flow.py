@@ -16,7 +16,7 @@ from cascadelab.units import Coordinate, FloatArray, IntArray
 __all__ = ["LedgerFlow", "LiquidationRules", "ledger_flow"]
 
 #: Positions looked at in one piece, so that it stays in the cache between two looks.
-_CHUNK = 131072
+_CHUNK = 16384
 #: Thresholds per cell of the index of a sorted book, on average.
 _PER_CELL = 8
 #: Half-width of the window that `LedgerFlow.density` counts in, as a share of the price.

@@ -18,7 +18,7 @@ from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import FloatArray
 
-__all__ = ["PhaseCube", "loop_curve", "phase_cube", "phase_diagram", "solve_shocks"]
+__all__ = ["PhaseCube", "loop_curve", "phase_cube", "phase_diagram", "random_depth", "solve_shocks"]
 
 
 def solve_shocks(
@@ -222,6 +222,62 @@ def _non_negative(name: str, values: npt.ArrayLike) -> FloatArray:
             f"{name}[{row}] is {array[row]}; expected a finite number of at least 0. Correct it."
         )
     return array
+
+
+def random_depth(
+    flow: LedgerFlow | ForcedFlow,
+    slopes_per_base: npt.ArrayLike,
+    shock: float,
+    levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
+) -> pl.DataFrame:
+    r"""Quantiles of the amplification of one shock under depths that are not known.
+
+    Parameters
+    ----------
+    flow : LedgerFlow or ForcedFlow
+    slopes_per_base : array_like of shape (n_draws,)
+        Draws of the linear impact slope, coordinate units per base unit.
+    shock : float
+        Exogenous move, coordinate units, positive.
+    levels : sequence of float
+        Levels of the quantiles, in [0, 1].
+
+    Returns
+    -------
+    polars.DataFrame
+        ``level``, ``amplification``, ``secant_gain`` (quantiles) and, the same in each row,
+        ``cascade_share``: share of draws in which the loop gain reaches 1 somewhere between the
+        shock and where the move ends.
+
+    Notes
+    -----
+    There is no mean here on purpose: if the gain has a density f near 1,
+    :math:`P(A>a) \approx f(1)/a` and the mean does not exist.
+    """
+    slopes = _non_negative("slopes_per_base", slopes_per_base)
+    frame = phase_diagram(flow, slopes.tolist(), [shock])
+    ends = frame["move"].to_numpy()
+    steepest = np.array([_largest_density(flow, shock, end) for end in ends.tolist()])
+    at = np.asarray(levels, dtype=np.float64)
+    return pl.DataFrame(
+        {
+            "level": at,
+            "amplification": _quantiles(frame["amplification"].to_numpy(), at),
+            "secant_gain": _quantiles(frame["secant_gain"].to_numpy(), at),
+            "cascade_share": np.full(len(at), float(np.mean(slopes * steepest >= 1.0))),
+        }
+    )
+
+
+def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
+    """Values that occurred: between them an infinite amplification has no average."""
+    return np.asarray(np.quantile(values, levels, method="inverted_cdf"), dtype=np.float64)
+
+
+def _largest_density(flow: LedgerFlow | ForcedFlow, low: float, high: float) -> float:
+    if isinstance(flow, LedgerFlow):
+        return float(flow.density(np.linspace(low, high, 101)).max())
+    return flow.density_bounds(low, high)[1]
 
 
 def loop_curve(

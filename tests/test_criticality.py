@@ -13,7 +13,7 @@ from cascadelab.errors import BookExhausted, ParameterError
 from cascadelab.flow import EmpiricalFlow, LognormalFlow, MixtureFlow
 from cascadelab.impact import power_book_impact
 from cascadelab.order_book import OrderBookImpact
-from cascadelab.sweep import solve_shocks
+from cascadelab.sweep import random_depth, solve_shocks
 
 PRICE = cl.Coordinate(reference_price=100.0)
 
@@ -166,3 +166,20 @@ def test_gain_of_an_even_book_is_density_over_depth():
     impact = power_book_impact(density_coefficient=20.0, density_exponent=0.0)
     flow = cl.UniformFlow(density_base=8, width=40)
     np.testing.assert_allclose(loop_gain(flow, impact, 3.0), 8 / 20)
+
+
+def test_amplification_under_random_depth_has_the_heavy_tail_of_its_gain():
+    # Gain uniform on [0, 2] under a wide band: A = 1/(1 - g), then the whole band.
+    flow = cl.UniformFlow(density_base=10.0, width=1e5)
+    gains = (np.arange(4000) + 0.5) / 2000
+    found = random_depth(flow, gains / 10.0, 1.0, levels=[0.25, 0.45, 0.49])
+    np.testing.assert_allclose(found["amplification"], [2.0, 10.0, 50.0], rtol=0.02)
+    np.testing.assert_allclose(found["secant_gain"], [0.5, 0.9, 0.98], rtol=2e-3)
+    assert found["cascade_share"].to_list() == [0.5] * 3
+
+
+def test_random_depth_of_a_book_is_close_to_that_of_its_band():
+    book = cl.LedgerFlow((np.arange(20_000) + 0.5) / 200, np.full(20_000, 0.05), PRICE)
+    found = random_depth(book, np.linspace(0.0, 0.09, 91), 2.0, levels=[0.5])
+    np.testing.assert_allclose(found["amplification"], [1 / (1 - 0.45)], rtol=0.01)
+    assert found["cascade_share"].to_list() == [0.0]

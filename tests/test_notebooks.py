@@ -22,6 +22,8 @@ OTHER = {
     "adl": {"seed": 1},
     "data_quality": {"path": str(NOTEBOOKS.parent / "data" / "samples" / "force_orders.csv")},
     "impact": {"cascade_from": "2025-10-10T21:10"},
+    "amplification": {"depth": 300.0, "shock": 8.0, "n_depths": 20, "n_shocks": 15},
+    "prediction": {"at_risk_share": 0.01, "mean_distance": 0.06},
     "margin_engines": {"fall_fraction": 0.2, "n_positions": 800, "seed": 3},
 }
 

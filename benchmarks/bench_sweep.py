@@ -1,0 +1,131 @@
+"""Phase diagrams, many shocks, many books: against what one would write by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import cascadelab as cl
+from benchmarks.bench_cascade import LOG, book, masks
+from benchmarks.timing import Ratio, compare
+from cascadelab import sweep
+from cascadelab.rng import generator
+from cascadelab.synthetic import draw_long_flow
+
+N_POSITIONS = 100_000
+LEVERAGE_FACTORS = np.linspace(0.7, 1.5, 20)
+SHOCKS = np.linspace(0.05, 0.20, 100)
+MAINTENANCE = 0.005
+
+
+def phase_diagram(n_threads: int, floor: float) -> Ratio:
+    """20 scalings of leverage x 50 depths x 100 shocks on the book of the shared job."""
+    rng = generator(20251010)
+    entry = 100.0 * np.exp(-0.04 * rng.standard_exponential(N_POSITIONS))
+    leverage = 2 + 48 * rng.beta(1.3, 12.0, N_POSITIONS)
+    size = np.exp(8.5 + 1.4 * rng.standard_normal(N_POSITIONS)) / entry
+    slopes = np.linspace(0.10, 0.30, 50) / size.sum()
+
+    def thresholds_at(factor: float) -> np.ndarray:
+        return -np.log(entry * (1.0 - 1.0 / (factor * leverage)) / (1.0 - MAINTENANCE) / 100.0)
+
+    def job() -> sweep.PhaseCube:
+        books = [cl.LedgerFlow(thresholds_at(float(x)), size, LOG) for x in LEVERAGE_FACTORS]
+        return sweep.phase_cube(books, slopes, SHOCKS, n_threads=n_threads)
+
+    chosen = [(i, j, k) for i in (2, 10, 17) for j in (5, 25, 45) for k in (10, 50, 90)]
+
+    def by_hand() -> list[float]:
+        return [
+            masks(thresholds_at(float(LEVERAGE_FACTORS[i])), size, float(slopes[j]), SHOCKS[k])
+            for i, j, k in chosen
+        ]
+
+    moves = job().moves
+    found = [moves[where] for where in chosen]
+    np.testing.assert_allclose(found, by_hand(), rtol=1e-12)
+    n_scenarios = moves.size
+    return Ratio(
+        job=f"phase diagram, {n_scenarios:,} scenarios, {n_threads} thread(s)",
+        baseline="rebuild and mask per scenario",
+        ratio=compare(job, by_hand, n_rounds=5) * n_scenarios / len(chosen),
+        floor=floor,
+        n_rounds=5,
+        note=f"20 sorts included; baseline extrapolated from {len(chosen)} scenarios",
+    )
+
+
+def every_shock() -> Ratio:
+    """A million shocks under one impact: one pass over the book serves them all."""
+    flow, impact = book(N_POSITIONS)
+    flow.prepare()
+    shocks = np.linspace(0.01, 0.35, 1_000_000)
+    slope = impact.slope_per_base
+    chosen = shocks[::50_000].tolist()
+
+    def job() -> int:
+        return sweep.solve_shocks(flow, impact, shocks).height
+
+    def by_hand() -> list[float]:
+        return [masks(flow.thresholds, flow.sizes_base, slope, shock) for shock in chosen]
+
+    found = sweep.solve_shocks(flow, impact, chosen)["move"].to_numpy()
+    np.testing.assert_allclose(found, by_hand(), rtol=1e-12)
+    return Ratio(
+        job="1,000,000 shocks on one sorted book",
+        baseline="NumPy mask per round",
+        ratio=compare(job, by_hand, n_rounds=5) * len(shocks) / len(chosen),
+        floor=10_000.0,
+        n_rounds=5,
+        note=f"baseline extrapolated from {len(chosen)} shocks",
+    )
+
+
+def many_books() -> Ratio:
+    """A hundred books of 10,000, drawn and solved."""
+    price = cl.Coordinate(reference_price=100.0)
+
+    def job() -> list[float]:
+        rng = generator(7)
+        moves = []
+        for _ in range(100):
+            flow = draw_long_flow(
+                n_positions=10_000, coordinate=price, maintenance_fraction=MAINTENANCE, rng=rng
+            )
+            impact = cl.exponential_impact(
+                reference_price=90.0, sensitivity=0.25, total_base=flow.gross_base
+            )
+            moves.append(cl.solve(flow, impact, 10.0).move)
+        return moves
+
+    def by_hand() -> list[float]:
+        rng = generator(7)
+        moves = []
+        for _ in range(100):
+            entry = 100.0 * np.exp(-0.04 * rng.standard_exponential(10_000))
+            leverage = 2 + 48 * rng.beta(1.3, 12.0, 10_000)
+            size = np.exp(8.5 + 1.4 * rng.standard_normal(10_000)) / entry
+            due = entry * (1 - 1 / leverage) / (1 - MAINTENANCE)
+            mark, sold, total = 90.0, 0.0, size.sum()
+            while True:
+                quantity = size[mark < due].sum()
+                if quantity <= sold:
+                    break
+                sold = quantity
+                mark = 90.0 * np.exp(-quantity / (4 * total))
+            moves.append(100.0 - mark)
+        return moves
+
+    np.testing.assert_allclose(job(), by_hand(), rtol=1e-11)
+    return Ratio(
+        job="100 books of 10,000, drawn and solved",
+        baseline="NumPy mask per round, drawn alike",
+        ratio=compare(job, by_hand, n_rounds=7),
+        floor=1.0,
+        n_rounds=7,
+        note="drawing the random numbers is the larger part of both",
+    )
+
+
+def ratios() -> list[Ratio]:
+    """Return all ratios of this file."""
+    return [phase_diagram(1, 3500.0), phase_diagram(2, 6000.0), every_shock(), many_books()]
