@@ -1,0 +1,1 @@
+"""The loop through time: clock, prices, mechanisms, safeguards, several assets and venues."""
