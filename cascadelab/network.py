@@ -112,8 +112,8 @@ class GainMatrix(Displayed):
                 f"moves grow without bound otherwise. Lower gains, or solve the curves with "
                 f"solve_joint(), which end."
             )
-        moves: FloatArray = np.linalg.solve(np.eye(len(self.matrix)) - self.matrix, given)
-        return moves
+        moves = np.linalg.solve(np.eye(len(self.matrix)) - self.matrix, given).astype(np.float64)
+        return np.asarray(moves, dtype=np.float64)
 
     def _shock(self, shock: npt.ArrayLike) -> FloatArray:
         given = np.asarray(shock, dtype=np.float64)

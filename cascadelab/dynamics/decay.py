@@ -28,6 +28,7 @@ __all__ = [
     "PowerDecay",
     "PriceManipulationWarning",
     "drop_of_sales",
+    "signed_move",
     "warn_of_manipulation",
 ]
 
@@ -218,9 +219,10 @@ def drop_of_sales(
     return signed_move(impact, left @ np.asarray(quantity_base, dtype=np.float64))
 
 
-def signed_move(impact: Impact, state_base: FloatArray) -> FloatArray:
+def signed_move(impact: Impact, state_base: npt.ArrayLike) -> FloatArray:
     """Depression I(Z), odd in Z: net purchases lift the price as net sales depress it."""
-    return np.asarray(np.sign(state_base) * impact.move(np.abs(state_base)))
+    state = np.asarray(state_base, dtype=np.float64)
+    return np.asarray(np.sign(state) * impact.move(np.abs(state)))
 
 
 def warn_of_manipulation(impact: Impact, decay: Decay) -> None:
