@@ -13,7 +13,7 @@ from cascadelab.dynamics.mechanisms import LoopState, depth_factor
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import Market
 from cascadelab.dynamics.settle import Batch, SideState, Till
-from cascadelab.errors import ParameterError
+from cascadelab.errors import BookExhausted, ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.units import FloatArray
 
@@ -56,6 +56,8 @@ def simulate(
     ParameterError
         If a price is not positive and finite, shapes differ, or an interval of the clock is no
         whole number of steps.
+    BookExhausted
+        If a mechanism has withdrawn all depth while something is to be sold.
 
     Notes
     -----
@@ -300,11 +302,16 @@ class _Engine:
 
     def _push(self, sold: float, move: float) -> None:
         """Add sold (bought: negative) quantity to the impact state, scaled by depth."""
-        scale = 1.0 / self.refill
-        if self.market.mechanisms:
-            state = LoopState(move=move, slope=0.0)
-            scale /= depth_factor(self.market.mechanisms, state)
-        self.modes = self.modes + (scale * sold) * self.weights
+        self.modes = self.modes + (sold / self._depth(move)) * self.weights
+
+    def _depth(self, move: float) -> float:
+        """Depth over undisturbed depth at a move: halts refill it, mechanisms take it away."""
+        if not self.market.mechanisms:
+            return self.refill
+        depth = self.refill * depth_factor(self.market.mechanisms, LoopState(move=move, slope=0.0))
+        if depth <= 0.0:
+            raise BookExhausted(self.longs.open_base + self.shorts.open_base, 0.0)
+        return depth
 
     def _sell(self, step: int, move: float, budget: float) -> tuple[float, float]:
         total = 0.0
@@ -325,17 +332,13 @@ class _Engine:
 
     def _room(self, sign: float, move: float) -> float:
         """Quantity the book can still take on one side."""
-        state = LoopState(move=move, slope=0.0)
-        scale = depth_factor(self.market.mechanisms, state) * self.refill
         left = self.market.impact.capacity_base - sign * float(self.modes.sum())
-        return max(left * scale, 0.0)
+        return max(left * self._depth(move), 0.0)
 
     def _pricer(self, step: int, side: SideState, move: float) -> Callable[[float], float]:
         """Fill price of a quantity sold (bought) into the book as it stands."""
         start = float(self.modes.sum())
-        scale = 1.0 / self.refill
-        if self.market.mechanisms:
-            scale /= depth_factor(self.market.mechanisms, LoopState(move=move, slope=0.0))
+        scale = 1.0 / self._depth(move)
         shock, price_at = float(self.shock[step]), self.market.coordinate.price_at
 
         def last(quantity: float) -> float:
