@@ -32,6 +32,7 @@ ROOMS = {
     "cascade": 5,
     "criticality": 5,
     "avalanche": 5,
+    "joint": 5,
     "network": 5,
     "sweep": 5,
     "calibrate": 6,

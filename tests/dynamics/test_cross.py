@@ -11,14 +11,14 @@ from numpy.testing import assert_allclose
 
 import cascadelab as cl
 from cascadelab import dynamics
-from cascadelab.dynamics import cross
+from cascadelab.dynamics import accounts, cross
 from cascadelab.errors import ParameterError
 
 
 class DenseSearch:
     """Readable twin: evaluates every account at every step."""
 
-    def __init__(self, book: cross.CrossBook) -> None:
+    def __init__(self, book: accounts.CrossBook) -> None:
         self.book = book
         self.weights = book.weights
         self.is_open = np.ones(book.n_accounts, dtype=bool)
@@ -35,12 +35,12 @@ class DenseSearch:
         self.is_open[accounts] = False
 
 
-def drawn_book(seed: int, n: int = 400, n_assets: int = 4) -> cross.CrossBook:
+def drawn_book(seed: int, n: int = 400, n_assets: int = 4) -> accounts.CrossBook:
     rng = np.random.default_rng(seed)
     holdings = rng.standard_normal((n, n_assets)) * (rng.random((n, n_assets)) < 0.6)
     notional = np.abs(holdings) @ np.full(n_assets, 100.0)
     equity = notional / rng.uniform(2, 40, n) + 1.0
-    return cross.CrossBook(
+    return accounts.CrossBook(
         assets=[f"a{i}" for i in range(n_assets)],
         holdings_base=holdings,
         cash_quote=equity - holdings @ np.full(n_assets, 100.0),
@@ -66,7 +66,7 @@ def test_the_safety_radius_finds_what_evaluating_everyone_finds(
 ):
     book = drawn_book(seed)
     slope = 0.01 if scale == "price" else 1e-4
-    market = cross.CrossMarket(
+    market = accounts.CrossMarket(
         book=book,
         impact=slope * (np.eye(4) + 0.2),
         scale=scale,
@@ -85,7 +85,7 @@ def test_the_safety_radius_finds_what_evaluating_everyone_finds(
 
 def test_few_candidates_change_nothing(monkeypatch):
     book, paths = drawn_book(3), drawn_paths(3, 400, 4, 30.0)
-    market = cross.CrossMarket(book=book, impact=0.005 * np.eye(4))
+    market = accounts.CrossMarket(book=book, impact=0.005 * np.eye(4))
     wide = cross.simulate_cross(market, paths)
     monkeypatch.setattr(cross, "N_CANDIDATES", 3)
     narrow = cross.simulate_cross(market, paths)
@@ -97,13 +97,13 @@ def test_accounts_that_hold_one_portfolio_rest_where_r9_says():
     n, holdings, density = 20_000, np.array([3.0, 2.0]), 0.3
     buffer = (np.arange(n) + 0.5) / density * 1e-3
     scale = 1e-3  # small accounts: density per quote grows, holdings shrink, the gain is kept
-    book = cross.CrossBook(
+    book = accounts.CrossBook(
         assets=["a", "b"],
         holdings_base=np.tile(holdings * scale, (n, 1)),
         cash_quote=scale * buffer - scale * holdings.sum() * 100.0,
         maintenance_base=np.zeros((n, 2)),
     )
-    market = cross.CrossMarket(book=book, impact=np.diag([0.05, 0.2]))
+    market = accounts.CrossMarket(book=book, impact=np.diag([0.05, 0.2]))
     run = cross.simulate_cross(market, [[100.0, 100.0], [99.0, 100.0]])
     assert_allclose(100.0 - run.prices[-1], [1.216, 0.576], atol=2e-3)
 
@@ -119,13 +119,13 @@ def test_one_asset_is_the_single_cascade():
     solved = cl.solve(
         cl.ledger_flow(ledger, rules, coordinate), cl.LinearImpact(slope_per_base=0.05), 4.0
     )
-    book = cross.CrossBook(
+    book = accounts.CrossBook(
         assets=["x"],
         holdings_base=ledger.size_base[:, None],
         cash_quote=ledger.margin_quote - ledger.size_base * ledger.entry_price,
         maintenance_base=0.01 * np.abs(ledger.size_base)[:, None],
     )
-    market = cross.CrossMarket(book=book, impact=np.array([[0.05]]))
+    market = accounts.CrossMarket(book=book, impact=np.array([[0.05]]))
     run = cross.simulate_cross(market, [[100.0], [96.0]])
     assert_allclose(100.0 - run.prices[-1, 0], solved.move, rtol=1e-12)
     assert run.n_closed == solved.fills().height
@@ -145,7 +145,7 @@ def test_a_ledger_with_collateral_in_an_asset_becomes_a_cross_book():
     collateral = pl.DataFrame(
         {"account": ["u", "v"], "asset": ["USD", "BTC"], "amount": [30.0, 0.5]}
     )
-    book = cross.cross_book(
+    book = accounts.cross_book(
         cl.Ledger(positions, collateral),
         {"BTC": 0.01, "ETH": 0.02},
         haircut_fraction={"BTC": 0.1},
@@ -155,7 +155,7 @@ def test_a_ledger_with_collateral_in_an_asset_becomes_a_cross_book():
     # u: less 1.1 + 1.8; v: less 2.2 and a tenth of 55.
     assert_allclose(book.buffer([110.0, 9.0]), [47.1, 87.3])
     with pytest.raises(ParameterError, match="market 'ETH'"):
-        cross.cross_book(cl.Ledger(positions, collateral), {"BTC": 0.01})
+        accounts.cross_book(cl.Ledger(positions, collateral), {"BTC": 0.01})
 
 
 def test_the_group_that_crowds_into_the_thin_asset_carries_the_radius():
@@ -165,15 +165,15 @@ def test_the_group_that_crowds_into_the_thin_asset_carries_the_radius():
     holdings[: n // 2, 0] = 1.0
     holdings[n // 2 :, 1] = 1.0
     buffer = rng.uniform(0.0, 10.0, n)
-    book = cross.CrossBook(
+    book = accounts.CrossBook(
         assets=["deep", "thin"],
         holdings_base=holdings,
         cash_quote=buffer - 100.0,
         maintenance_base=np.zeros((n, 2)),
     )
-    market = cross.CrossMarket(book=book, impact=np.diag([0.001, 0.006]))
+    market = accounts.CrossMarket(book=book, impact=np.diag([0.001, 0.006]))
     groups = ["deep holders"] * (n // 2) + ["thin holders"] * (n // 2)
-    frame = cross.group_attribution(market, [100.0, 100.0], groups)
+    frame = accounts.group_attribution(market, [100.0, 100.0], groups)
     assert frame["name"].to_list()[0] == "thin holders"
     # 1000 accounts spread over 10 quote of buffer: density 100, gain 0.6.
     assert_allclose(frame["radius"][0], 0.6, rtol=0.15)
@@ -183,7 +183,7 @@ def test_the_group_that_crowds_into_the_thin_asset_carries_the_radius():
 def test_shapes_that_do_not_match_are_refused():
     book = drawn_book(1)
     with pytest.raises(ParameterError, match="impact has shape"):
-        cross.CrossMarket(book=book, impact=np.eye(3))
-    market = cross.CrossMarket(book=book, impact=np.eye(4))
+        accounts.CrossMarket(book=book, impact=np.eye(3))
+    market = accounts.CrossMarket(book=book, impact=np.eye(4))
     with pytest.raises(ParameterError, match="fundamental_price has shape"):
         cross.simulate_cross(market, np.ones((5, 3)))

@@ -11,11 +11,11 @@ from numpy.testing import assert_allclose
 
 import cascadelab as cl
 from cascadelab.errors import ParameterError
+from cascadelab.joint import solve_joint
 from cascadelab.network import (
     GainMatrix,
     cross_margin_gain,
     oracle_gain,
-    solve_joint,
     spectral_radius,
 )
 
