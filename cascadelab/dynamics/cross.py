@@ -24,10 +24,10 @@ __all__ = [
     "simulate_cross",
 ]
 
-#: Candidates kept after a rebuild, and the largest skin (move until the next rebuild).
-N_CANDIDATES, LARGEST_SKIN = 1000, 0.05
+#: Accounts in the inner and in the outer list, and the largest skin of the inner one.
+N_CANDIDATES, N_OUTER, LARGEST_SKIN = 1000, 20_000, 0.05
 #: Steps in a block after an event, and at most.
-FIRST_BLOCK, LARGEST_BLOCK = 16, 256
+FIRST_BLOCK, LARGEST_BLOCK = 32, 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,63 +158,119 @@ class Search(Protocol):
 
 
 class RadiusSearch:
-    """Looks only at accounts whose safety radius the prices have reached."""
+    """Looks only at accounts whose safety radius the prices have reached.
+
+    Two lists, as neighbour lists in particle simulations: the outer one is drawn from all
+    accounts and lasts long; the inner one is drawn from the outer one and is short. A list is
+    drawn again once a price has moved by its skin, the largest radius in it.
+    """
 
     def __init__(self, book: CrossBook) -> None:
         self.cash = book.cash_quote
         self.weights = np.ascontiguousarray(book.weights)
         self.gross = np.abs(self.weights)
         self.is_open = np.ones(book.n_accounts, dtype=bool)
-        self.skin = -1.0
-        self.n_rebuilt = 0
+        self.skin = self.outer_skin = self.limit = -1.0
+        self.n_rebuilt = self.n_outer = 0
+
+    def _rebuild_outer(self, prices: FloatArray) -> None:
+        self.n_outer += 1
+        self.outer_reference = prices.copy()
+        everyone = np.arange(len(self.cash))
+        if len(everyone) <= N_OUTER:
+            self.outer, self.outer_skin = everyone, np.inf
+        else:
+            radius = _radius(self.weights, self.gross, self.cash, prices)
+            radius[~self.is_open] = np.inf
+            self.outer_skin = max(float(np.partition(radius, N_OUTER)[N_OUTER]), 0.0)
+            self.outer = np.flatnonzero(radius <= self.outer_skin)
+        self.outer_weights, self.outer_gross = self.weights[self.outer], self.gross[self.outer]
+        self.outer_cash = self.cash[self.outer]
 
     def _rebuild(self, prices: FloatArray) -> None:
         self.n_rebuilt += 1
+        away = float(_largest_move(prices[None, :], self.outer_reference)[0])
+        if away >= 0.9 * self.outer_skin:
+            self._rebuild_outer(prices)
+            away = 0.0
         self.reference = prices.copy()
-        buffer = self.cash + self.weights @ prices
-        reach = self.gross @ np.abs(prices)
-        radius = np.full(buffer.shape, np.inf)
-        np.divide(buffer, reach, out=radius, where=reach > 0)
-        radius[(reach == 0) & (buffer <= 0)] = 0.0
-        radius[~self.is_open] = np.inf
+        radius = _radius(self.outer_weights, self.outer_gross, self.outer_cash, prices)
+        radius[~self.is_open[self.outer]] = np.inf
         k = min(N_CANDIDATES, len(radius) - 1)
         self.skin = min(max(float(np.partition(radius, k)[k]), 0.0), LARGEST_SKIN)
+        # A move m from here is at most away + (1 + away) m from the outer reference.
+        self.limit = min(self.skin, (self.outer_skin - away) / (1.0 + away))
         near = np.flatnonzero(radius <= self.skin)
-        self.near = near[np.argsort(radius[near], kind="stable")]
+        near = near[np.argsort(radius[near], kind="stable")]
+        self.near = self.outer[near]
         # A little less than exact, so that rounding can never hide a due account.
-        self.radius = radius[self.near] * (1.0 - 1e-12) - 1e-13
-        self.near_weights, self.near_cash = self.weights[self.near], self.cash[self.near]
+        self.radius = radius[near] * (1.0 - 1e-12) - 1e-13
+        self.near_weights, self.near_cash = self.outer_weights[near], self.outer_cash[near]
+        self.near_long = np.maximum(self.near_weights, 0.0)
+        self.near_short = np.minimum(self.near_weights, 0.0)
+        scale = np.abs(self.near_cash) + self.outer_gross[near] @ np.abs(prices)
+        self.near_slack = 1e-12 * scale
 
     def first_due(self, prices: FloatArray) -> tuple[int, IntArray]:
         """Steps that are certainly clear, and the accounts due at the step after them."""
-        if self.skin < 0:
+        if self.outer_skin < 0:
+            self._rebuild_outer(prices[0])
             self._rebuild(prices[0])
-        moved = np.abs(prices / self.reference - 1.0).max(axis=1)
+        moved = _largest_move(prices, self.reference)
         n = len(prices)
-        # Strictly inside the skin: at the skin itself an account that is not kept may be due.
-        if float(moved.max()) * (1.0 + 1e-12) >= self.skin:
-            n = int(np.argmax(moved * (1.0 + 1e-12) >= self.skin))
+        # Strictly inside: beyond the limit an account that is not listed may be due.
+        if float(moved.max()) >= self.limit:
+            n = int((moved >= self.limit).argmax())
             if n == 0:
                 self._rebuild(prices[0])
                 n, moved = 1, np.zeros(1)
-        reached = int(self.radius.searchsorted(float(moved[:n].max()), side="right"))
+            moved = moved[:n]
+        reached = int(self.radius.searchsorted(float(moved.max()), side="right"))
         if reached == 0:
             return n, np.empty(0, dtype=np.int64)
-        buffer = self.near_weights[:reached] @ prices[:n].T
-        buffer += self.near_cash[:reached, None]
-        due: npt.NDArray[np.bool_] = np.less_equal(buffer, 0.0)
+        suspects = self._suspects(prices[:n], reached)
+        if suspects.size == 0:
+            return n, suspects
+        buffer = self.near_weights[suspects] @ prices[:n].T
+        buffer += self.near_cash[suspects, None]
+        due = np.less_equal(buffer, 0.0)
         first = np.asarray(due.any(axis=0))
         at = int(first.argmax())
         if not first[at]:
             return n, np.empty(0, dtype=np.int64)
-        return at, self.near[:reached][due[:, at]]
+        return at, self.near[suspects[np.asarray(due[:, at])]]
+
+    def _suspects(self, prices: FloatArray, reached: int) -> IntArray:
+        """Candidates whose buffer is at most 0 if every price takes its worst of the block."""
+        worst = self.near_long[:reached] @ prices.min(axis=0)
+        worst += self.near_short[:reached] @ prices.max(axis=0)
+        worst += self.near_cash[:reached] - self.near_slack[:reached]
+        return np.flatnonzero(worst <= 0.0)
 
     def remove(self, accounts: IntArray) -> None:
         """Forget closed accounts: their weight is zero and their cash positive from now on."""
         self.is_open[accounts] = False
         gone = ~self.is_open[self.near]
-        self.near_weights[gone] = 0.0
+        for part in (self.near_weights, self.near_long, self.near_short):
+            part[gone] = 0.0
         self.near_cash[gone] = 1.0
+        self.near_slack[gone] = 0.0
+
+
+def _largest_move(prices: FloatArray, reference: FloatArray) -> FloatArray:
+    """Largest relative move of any price since the reference, per row; a little too large."""
+    return np.asarray(np.abs(prices / reference - 1.0).max(axis=1) * (1.0 + 1e-12))
+
+
+def _radius(
+    weights: FloatArray, gross: FloatArray, cash: FloatArray, prices: FloatArray
+) -> FloatArray:
+    """Relative move of the prices up to which an account cannot be due."""
+    buffer = cash + weights @ prices
+    reach = gross @ np.abs(prices)
+    radius = np.where(buffer > 0, np.inf, 0.0)
+    np.divide(buffer, reach, out=radius, where=reach > 0)
+    return radius
 
 
 class _CrossEngine:

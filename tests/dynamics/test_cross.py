@@ -88,6 +88,7 @@ def test_few_candidates_change_nothing(monkeypatch):
     market = accounts.CrossMarket(book=book, impact=0.005 * np.eye(4))
     wide = cross.simulate_cross(market, paths)
     monkeypatch.setattr(cross, "N_CANDIDATES", 3)
+    monkeypatch.setattr(cross, "N_OUTER", 30)
     narrow = cross.simulate_cross(market, paths)
     assert wide.n_closed > 0
     assert (wide.closed_at_step == narrow.closed_at_step).all()
