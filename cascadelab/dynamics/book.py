@@ -38,7 +38,8 @@ class SideBook:
     sign : float
         1 for longs (closed by a fall), -1 for shorts (closed by a rise).
     thresholds : ndarray of shape (n_slices,)
-        Moves against the side at which each slice is due, rising, coordinate units.
+        Moves against the side at which each slice is due, rising, coordinate units; infinite
+        for the slices at the end that never are.
     sizes_base : ndarray of shape (n_slices,)
         Unsigned.
     bankruptcy_price : ndarray of shape (n_slices,)
@@ -46,6 +47,8 @@ class SideBook:
     row : ndarray of shape (n_slices,)
         Row of the ledger.
     cumulative_base : ndarray of shape (n_slices + 1,)
+    entry_price, margin_per_base, maintenance_rate : ndarray of shape (n_slices,)
+        Of the position each slice belongs to.
     """
 
     sign: float
@@ -54,6 +57,14 @@ class SideBook:
     bankruptcy_price: FloatArray
     row: IntArray
     cumulative_base: FloatArray
+    entry_price: FloatArray
+    margin_per_base: FloatArray
+    maintenance_rate: FloatArray
+
+    @property
+    def n_reachable(self) -> int:
+        """Slices with a finite threshold."""
+        return int(self.thresholds.searchsorted(np.inf, side="left"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,16 +110,21 @@ class SliceBook:
     def _sorted(self, coordinate: Coordinate, sign: float) -> SideBook:
         fall = Coordinate(reference_price=coordinate.reference_price, scale=coordinate.scale)
         move = sign * fall.move_to(self.trigger_price)
-        chosen = np.flatnonzero((np.sign(self.size_base) == sign) & np.isfinite(move))
-        order = chosen[np.argsort(move[chosen], kind="stable")]
-        sizes = np.abs(self.size_base[order])
+        chosen = np.flatnonzero(self.size_base * sign > 0)
+        level = np.where(np.isfinite(move[chosen]), move[chosen], np.inf)
+        ranks = np.argsort(level, kind="stable")
+        order, level = chosen[ranks], level[ranks]
+        sizes, row = np.abs(self.size_base[order]), self.row[order]
         return SideBook(
             sign=sign,
-            thresholds=move[order],
+            thresholds=level,
             sizes_base=sizes,
             bankruptcy_price=self.bankruptcy_price[order],
-            row=self.row[order],
+            row=row,
             cumulative_base=np.concatenate([[0.0], np.cumsum(sizes)]),
+            entry_price=self.ledger.entry_price[row],
+            margin_per_base=(self.ledger.margin_quote / np.abs(self.ledger.size_base))[row],
+            maintenance_rate=self.maintenance_rate[row],
         )
 
     def prepare(self, coordinate: Coordinate) -> SliceBook:

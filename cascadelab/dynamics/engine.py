@@ -148,7 +148,7 @@ class _Engine:
         self.before, self.after = np.empty(self.n), np.empty(self.n)
         self.longs = SideState(market.book.side(coordinate, 1.0))
         self.shorts = SideState(market.book.side(coordinate, -1.0))
-        self.till = Till(market.waterfall, market.fee_fraction, market.book, generator)
+        self.till = Till(market.waterfall, market.fee_fraction, generator)
         self.weights, rates = market.decay.modes()
         self.modes = np.zeros_like(self.weights)
         steps = np.arange(1, min(LARGEST_BLOCK, self.n) + 1)
@@ -388,7 +388,7 @@ class _Engine:
             halts=tuple(self.halted),
             n_rounds=self.n_rounds,
             n_closed=(self.longs.n_closed(), self.shorts.n_closed()),
-            n_slices=(len(self.longs.thresholds), len(self.shorts.thresholds)),
+            n_slices=(self.longs.book.n_reachable, self.shorts.book.n_reachable),
             backlog_base=self.longs.backlog_base + self.shorts.backlog_base,
             fund_after_quote=self.till.fund,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascadelab.dynamics.book import SideBook, SliceBook
+from cascadelab.dynamics.book import SideBook
 from cascadelab.margin import adl
 from cascadelab.margin.adl import Counterparties
 from cascadelab.margin.waterfall import WaterfallRules
@@ -78,23 +78,18 @@ class SideState:
         # Slices that deleveraging has emptied further on are not closed by the engine.
         return min(n_closed, self.n_released)
 
-    def open_by_row(self, n_rows: int) -> FloatArray:
-        """Unsigned size still open of every ledger row; slices that never fire not included."""
+    def still_open(self) -> tuple[int, FloatArray]:
+        """First slice that is not closed, and what is left of it and of all after it."""
         first = max(int(self.cumulative.searchsorted(self.done_base, side="right")) - 1, 0)
-        left = np.diff(np.maximum(self.cumulative[first:], self.done_base))
-        sums = np.bincount(self.book.row[first:], weights=left, minlength=n_rows)
-        return np.asarray(sums, dtype=np.float64)
+        left = self.sizes[first:].copy()
+        if left.size:
+            left[0] -= self.done_base - float(self.cumulative[first])
+        return first, left
 
-    def shrink(self, factor_by_row: FloatArray) -> None:
-        """Multiply what is still open of every row; what is closed stays."""
-        first = max(int(self.cumulative.searchsorted(self.done_base, side="right")) - 1, 0)
-        if first >= len(self.sizes):
-            return
+    def reduce(self, first: int, taken: FloatArray) -> None:
+        """Take quantities off the slices from `first` on; what is closed stays closed."""
         sizes = self.sizes.copy()
-        factor = factor_by_row[self.book.row[first:]]
-        done = self.done_base - float(self.cumulative[first])
-        sizes[first:] *= factor
-        sizes[first] += done * (1.0 - factor[0])
+        sizes[first:] = np.maximum(sizes[first:] - taken, 0.0)
         self.sizes = sizes
         tail = float(self.cumulative[first]) + np.cumsum(sizes[first:])
         self.cumulative = np.concatenate([self.cumulative[: first + 1], tail])
@@ -141,18 +136,13 @@ class Till:
         self,
         rules: WaterfallRules,
         fee_fraction: float,
-        book: SliceBook,
         generator: np.random.Generator | None,
     ) -> None:
-        self.rules, self.fee_fraction, self.book = rules, fee_fraction, book
+        self.rules, self.fee_fraction = rules, fee_fraction
         self.fund, self.vault = rules.fund_quote, rules.vault_base
         self.inventory = rules.fund_base
         self.generator = generator
         self.diverts = bool(rules.ranking) or rules.vault_base > 0 or rules.fund_base > 0
-        ledger = book.ledger
-        self._never = np.zeros(ledger.n_positions)
-        is_never = ~np.isfinite(book.trigger_price)
-        np.add.at(self._never, book.row[is_never], np.abs(book.size_base[is_never]))
 
     def settle(
         self,
@@ -231,27 +221,23 @@ class Till:
         return vault, inventory, closed
 
     def _deleverage(self, side: SideState, other: SideState, wanted: float, mark: float) -> float:
-        ledger = self.book.ledger
-        is_other = np.sign(ledger.size_base) == other.sign
-        size = other.open_by_row(ledger.n_positions) + np.where(is_other, self._never, 0.0)
-        rows = np.flatnonzero(size > 0)
-        if rows.size == 0:
+        first, left = other.still_open()
+        if not left.sum() > 0:
             return 0.0
-        share = size[rows] / np.abs(ledger.size_base[rows])
-        book = Counterparties(
-            size_base=other.sign * size[rows],
-            entry_price=ledger.entry_price[rows],
-            wallet_quote=ledger.margin_quote[rows] * share,
-            maintenance_quote=self.book.maintenance_rate[rows] * size[rows] * mark,
+        book = other.book
+        # Slices of one position share its score: they are ranked together, in order of trigger.
+        parties = Counterparties(
+            size_base=other.sign * left,
+            entry_price=book.entry_price[first:],
+            wallet_quote=book.margin_per_base[first:] * left,
+            maintenance_quote=book.maintenance_rate[first:] * left * mark,
             mark_price=mark,
         )
         ranking, bankrupt_size = self.rules.ranking, side.sign * wanted
         if ranking == "pro_rata":
-            change = adl.deleverage_pro_rata(book, bankrupt_size)
+            change = adl.deleverage_pro_rata(parties, bankrupt_size)
         else:
-            change = adl.deleverage(book, bankrupt_size, ranking, self.generator)
-        factor = np.ones(ledger.n_positions)
-        factor[rows] = np.maximum(1.0 - np.abs(change) / size[rows], 0.0)
-        self._never = np.where(is_other, self._never * factor, self._never)
-        other.shrink(factor)
-        return float(np.abs(change).sum())
+            change = adl.deleverage(parties, bankrupt_size, ranking, self.generator)
+        taken = np.minimum(np.abs(change), left)
+        other.reduce(first, taken)
+        return float(taken.sum())
