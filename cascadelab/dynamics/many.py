@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
 
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.book import SideBook
@@ -18,6 +19,9 @@ from cascadelab.impact import LinearImpact
 from cascadelab.units import Coordinate, FloatArray, IntArray
 
 __all__ = ["ManyRuns", "simulate_paths"]
+
+#: Steps that every path is taken at once.
+BLOCK = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,22 +186,26 @@ class _Side:
 
 
 class _Many:
-    """State of all paths."""
+    """State of all paths; each is at its own time, since paths do not touch each other."""
 
     def __init__(self, market: Market, paths: FloatArray, step_s: float) -> None:
         self.market, self.paths = market, paths
         self.coordinate: Coordinate = market.coordinate
-        self.shock = np.ascontiguousarray(self.coordinate.move_to(paths).T)
-        n_paths = len(paths)
+        n_paths, self.n_steps = paths.shape
+        self.shock = np.empty((n_paths, self.n_steps + BLOCK))
+        self.shock[:, : self.n_steps] = self.coordinate.move_to(paths)
+        self.shock[:, self.n_steps :] = self.shock[:, self.n_steps - 1 : self.n_steps]
         self.longs = _Side(market.book.side(self.coordinate, 1.0), n_paths)
         self.shorts = _Side(market.book.side(self.coordinate, -1.0), n_paths)
         self.weights, rates = market.decay.modes()
-        self.factor = np.exp(-rates * step_s)[:, None]
-        self.modes = np.zeros((len(rates), n_paths))
+        self.table = np.exp(-np.outer(rates, step_s * np.arange(1, BLOCK + 1)))
+        self.modes = np.zeros((n_paths, len(rates)))
         every = whole_steps(market.clock.check_interval_s, step_s, "check_interval_s")
         self.is_continuous, self.every = every == 0, max(every, 1)
         impact = market.impact
         self.slope = impact.slope_per_base if isinstance(impact, LinearImpact) else None
+        self.largest, self.smallest = np.full(n_paths, -np.inf), np.full(n_paths, np.inf)
+        self.last = np.empty(n_paths)
         self.closed = {1.0: np.zeros(n_paths), -1.0: np.zeros(n_paths)}
         self.debt, self.unpaid = np.zeros(n_paths), np.zeros(n_paths)
         self.fund = np.full(n_paths, market.waterfall.fund_quote)
@@ -209,23 +217,16 @@ class _Many:
         return signed_move(self.market.impact, state)
 
     def run(self) -> ManyRuns:
-        n_steps, n_paths = self.shock.shape
-        largest, smallest = np.full(n_paths, -np.inf), np.full(n_paths, np.inf)
-        moves = np.empty(n_paths)
-        is_single = len(self.modes) == 1
-        for k in range(n_steps):
-            self.modes *= self.factor
-            state = self.modes[0] if is_single else self.modes.sum(axis=0)
-            moves = self.shock[k] + self._depression(state)
-            if k % self.every == 0:
-                self._look(k, moves)
-            np.maximum(largest, moves, out=largest)
-            np.minimum(smallest, moves, out=smallest)
+        active = np.arange(len(self.paths))
+        at = np.zeros(len(self.paths), dtype=np.int64)
+        while active.size:
+            at[active] += self._advance(active, at[active])
+            active = active[at[active] < self.n_steps]
         price_at = self.coordinate.price_at
         return ManyRuns(
-            lowest_price=price_at(largest),
-            highest_price=price_at(smallest),
-            last_price=price_at(moves),
+            lowest_price=price_at(self.largest),
+            highest_price=price_at(self.smallest),
+            last_price=price_at(self.last),
             lowest_fundamental_price=self.paths.min(axis=1),
             closed_long_base=self.closed[1.0],
             closed_short_base=self.closed[-1.0],
@@ -235,32 +236,57 @@ class _Many:
             n_rounds=self.n_rounds,
         )
 
-    def _look(self, k: int, moves: FloatArray) -> None:
-        """Close what is due on every path; `moves` is changed in place."""
-        due = ((moves >= self.longs.next_move) | (moves <= -self.shorts.next_move)).nonzero()[0]
+    def _advance(self, paths: IntArray, start: IntArray) -> IntArray:
+        """Take each path to its next event or to the end of its block; returns steps taken."""
+        steps = np.arange(BLOCK)
+        # Row by row, a block is one copy of neighbouring numbers.
+        moves = sliding_window_view(self.shock, BLOCK, axis=1)[paths, start]
+        moves = moves + self._depression(self.modes[paths] @ self.table)
+        is_due = moves >= self.longs.next_move[paths, None]
+        is_due |= moves <= -self.shorts.next_move[paths, None]
+        if self.every > 1:
+            is_due &= (start[:, None] + steps) % self.every == 0
+        left = np.minimum(self.n_steps - start, BLOCK)
+        first = is_due.argmax(axis=1)
+        rows = np.arange(len(paths))
+        is_hit = is_due[rows, first] & (first < left)
+        taken = np.where(is_hit, first + 1, left)
+        self.modes[paths] *= self.table[:, taken - 1].T
+        now = moves[rows, taken - 1]
+        # Beyond the last step taken the block repeats it, so that extremes see only what was.
+        moves[steps >= taken[:, None]] = np.repeat(now, BLOCK - taken)
+        self.largest[paths] = np.maximum(self.largest[paths], moves.max(axis=1))
+        self.smallest[paths] = np.minimum(self.smallest[paths], moves.min(axis=1))
+        self.last[paths] = now
+        if is_hit.any():
+            self._look(paths[is_hit], (start + first)[is_hit])
+        return np.asarray(taken)
+
+    def _look(self, due: IntArray, step: IntArray) -> None:
+        """Close what is due on some paths, each at its own step."""
         while due.size:
             self.n_rounds[due] += 1
-            mark = moves[due].copy()
+            mark = self.last[due]
             for side in (self.longs, self.shorts):
                 against = side.sign * mark
                 hit = against >= side.next_move[due]
                 if hit.any():
-                    self._close(k, side, due[hit], against[hit], moves)
+                    self._close(side, due[hit], step[hit], against[hit])
+            now = self.last[due]
+            self.largest[due] = np.maximum(self.largest[due], now)
+            self.smallest[due] = np.minimum(self.smallest[due], now)
             if not self.is_continuous:
                 return
-            now = moves[due]
             is_due = now >= self.longs.next_move[due]
             is_due |= now <= -self.shorts.next_move[due]
-            due = due[is_due]
+            due, step = due[is_due], step[is_due]
 
-    def _close(
-        self, k: int, side: _Side, paths: IntArray, against: FloatArray, moves: FloatArray
-    ) -> None:
+    def _close(self, side: _Side, paths: IntArray, step: IntArray, against: FloatArray) -> None:
         before, quantity = side.take(paths, against)
-        self.modes[:, paths] += side.sign * self.weights[:, None] * quantity
-        state = self.modes[:, paths].sum(axis=0)
-        moves[paths] = self.shock[k, paths] + self._depression(state)
-        price = self.coordinate.price_at(moves[paths])
+        self.modes[paths] += side.sign * quantity[:, None] * self.weights
+        state = self.modes[paths].sum(axis=1)
+        self.last[paths] = self.shock[paths, step] + self._depression(state)
+        price = self.coordinate.price_at(self.last[paths])
         gains, losses = side.settle(paths, before, price)
         self.closed[side.sign][paths] += quantity
         self.debt[paths] += losses
