@@ -156,8 +156,12 @@ def frontier_chart(grid: pl.DataFrame, *, quote: str = "quote") -> alt.TopLevelM
     import altair as alt
 
     enable()
+    rows = grid.with_columns(pl.col("bad_debt_quote").clip(lower_bound=1.0).alias("drawn_debt"))
     x = alt.X(
-        "bad_debt_quote:Q", title=f"bad debt before the fund ({quote})", scale=alt.Scale(nice=True)
+        "drawn_debt:Q",
+        title=f"bad debt before the fund ({quote}, at least 1)",
+        axis=alt.Axis(format="~s", tickCount=6),
+        scale=alt.Scale(type="log"),
     )
     y = alt.Y(
         "largest_move_fraction:Q",
@@ -165,19 +169,19 @@ def frontier_chart(grid: pl.DataFrame, *, quote: str = "quote") -> alt.TopLevelM
         axis=alt.Axis(format="%"),
         scale=alt.Scale(zero=False),
     )
-    base = alt.Chart(grid)
+    base = alt.Chart(rows)
     line = base.mark_line(color=colour("reference"), strokeDash=[4, 3]).encode(
         x, y, order="check_interval_s:Q"
     )
-    points = base.mark_point(size=90, color=colour("cascade"), opacity=1).encode(
-        x, y, tooltip=["check_interval_s:Q", "bad_debt_quote:Q", "largest_move_fraction:Q"]
+    points = base.mark_point(size=130, opacity=1, filled=True, stroke="black").encode(
+        x,
+        y,
+        color=alt.Color(
+            "check_interval_s:O", title="check interval (s)", scale=alt.Scale(scheme="cividis")
+        ),
+        tooltip=["check_interval_s:Q", "bad_debt_quote:Q", "largest_move_fraction:Q"],
     )
-    words = base.mark_text(align="left", dx=8, dy=-6).encode(x, y, text="label:N")
-    labelled = grid.with_columns(
-        label=pl.col("check_interval_s").round(3).cast(pl.String).str.strip_suffix(".0") + " s"
-    )
-    layers = alt.layer(line, points, words, data=labelled)
-    return layers.properties(
+    return (line + points).properties(
         title=alt.Title(
             "How often to look", subtitle="Each point is one check interval of the margin engine"
         ),
