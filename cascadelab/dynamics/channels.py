@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from cascadelab.cascade import Cascade, solve
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.mechanisms import Liquidation, LoopState, Mechanism
 from cascadelab.errors import ParameterError
+from cascadelab.flow import UniformFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import Coordinate
@@ -27,8 +29,8 @@ __all__ = [
 ]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
-#: Panels of the integral over a smooth curve.
-_PANELS = 64
+#: Panels of the integral over each stretch of a smooth curve.
+_PANELS = 8
 
 
 def _sold(mechanisms: Sequence[Mechanism], move: float) -> float:
@@ -243,19 +245,46 @@ def _endogenous(
     if isinstance(forced.curve, LedgerFlow):
         return _stepwise(mechanisms, forced.curve, impact)
 
-    def smooth(move: float) -> float:
-        if _sold(mechanisms, move) > impact.capacity_base:
+    return _Integral(mechanisms, forced, impact, undisturbed)
+
+
+class _Integral:
+    """S(y) of a smooth curve, by Gauss panels between the kinks of its density.
+
+    Rounds rise, so that each only adds what lies beyond the last one.
+    """
+
+    def __init__(
+        self,
+        mechanisms: Sequence[Mechanism],
+        forced: Liquidation,
+        impact: Impact,
+        undisturbed: Callable[[float], float],
+    ) -> None:
+        self.mechanisms, self.impact = mechanisms, impact
+        curve = forced.curve
+        ends = (curve.start, curve.start + curve.width) if isinstance(curve, UniformFlow) else ()
+        self.kinks = [kink for kink in ends if 0.0 < kink < math.inf]
+        self.start, self.at, self.value = undisturbed(0.0), 0.0, 0.0
+
+    def __call__(self, move: float) -> float:
+        if _sold(self.mechanisms, move) > self.impact.capacity_base:
             return math.nan
-        if move <= 0:
-            return 0.0
-        edges = np.linspace(0.0, move, _PANELS + 1)
+        if move < self.at:
+            self.at, self.value = 0.0, 0.0
+        inner = [kink for kink in self.kinks if self.at < kink < move]
+        ends = [self.at, *inner, max(move, 0.0)]
+        for low, high in itertools.pairwise(ends):
+            self.value += self._between(low, high)
+        self.at = max(move, 0.0)
+        return self.start + self.value
+
+    def _between(self, low: float, high: float) -> float:
+        edges = np.linspace(low, high, _PANELS + 1)
         half = 0.5 * np.diff(edges)[:, None]
         at = (edges[:-1, None] + half * (_NODES + 1.0)).ravel()
-        weight = (half * _WEIGHTS).ravel()
-        gains = [sum(channel_gains(mechanisms, impact, u).values()) for u in at.tolist()]
-        return float(np.dot(weight, gains)) + undisturbed(0.0)
-
-    return smooth
+        gains = [sum(channel_gains(self.mechanisms, self.impact, u).values()) for u in at.tolist()]
+        return float(np.dot((half * _WEIGHTS).ravel(), gains))
 
 
 def _stepwise(

@@ -47,6 +47,8 @@ class CrossRun(Displayed):
     sold_base : ndarray of shape (n_assets,)
         Net quantity sold by closing, base units.
     n_rounds : int
+    book_quote : float
+        Cash the order books received for what was sold (paid is negative), net.
     fund_after_quote, shortfall_quote : float
     """
 
@@ -57,8 +59,24 @@ class CrossRun(Displayed):
     equity_at_close: FloatArray = field(repr=False)
     sold_base: FloatArray
     n_rounds: int
+    book_quote: float
     fund_after_quote: float
     shortfall_quote: float
+
+    def waterfall(self) -> pl.DataFrame:
+        """Cash by stage, received positive: ``stage``, ``cash_quote``; adds up to zero.
+
+        Accounts receive what their positions brought and are relieved of what they owe; the
+        fund and then nobody (shortfall) pay for the latter.
+        """
+        paid = self.market.fund_quote - self.fund_after_quote
+        cash = {
+            "accounts": self.bad_debt_quote - self.book_quote,
+            "book": self.book_quote,
+            "fund": -paid,
+            "shortfall": -self.shortfall_quote,
+        }
+        return pl.DataFrame({"stage": list(cash), "cash_quote": list(cash.values())})
 
     @property
     def n_closed(self) -> int:
@@ -289,6 +307,7 @@ class _CrossEngine:
         self.equity = np.full(book.n_accounts, np.nan)
         self.sold = np.zeros(paths.shape[1])
         self.fund, self.shortfall, self.n_rounds = market.fund_quote, 0.0, 0
+        self.book_quote = 0.0
 
     def _priced(self, fundamental: FloatArray, state: FloatArray) -> FloatArray:
         drop = state @ self.market.impact.T
@@ -319,6 +338,7 @@ class _CrossEngine:
             equity_at_close=self.equity,
             sold_base=self.sold,
             n_rounds=self.n_rounds,
+            book_quote=self.book_quote,
             fund_after_quote=self.fund,
             shortfall_quote=self.shortfall,
         )
@@ -333,6 +353,7 @@ class _CrossEngine:
             self.modes = self.modes + self.weights[:, None] * quantity
             self.sold = self.sold + quantity
             price = self._priced(self.paths[step], self.modes.sum(axis=0))
+            self.book_quote -= float(quantity @ price)
             equity = book.cash_quote[due] + holdings @ price
             self.closed_at[due], self.equity[due] = step, equity
             loss = float(np.maximum(-equity, 0.0).sum())

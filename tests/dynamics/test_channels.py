@@ -31,6 +31,15 @@ def test_panic_depth_matches_r8():
     assert solve_channels(mechanisms, impact, 0.0105).status == "book_exhausted"
 
 
+def test_panic_stops_adding_where_a_band_of_thresholds_ends():
+    band = cl.UniformFlow(density_base=10.0, width=0.5, start=0.1)
+    impact, scale, shock = cl.LinearImpact(slope_per_base=0.03), 2.0, 0.5
+    cascade = solve_channels([Liquidation(curve=band), PanicDepth(scale=scale)], impact, shock)
+    whole = 0.3 * scale * (np.exp(0.6 / scale) - np.exp(0.1 / scale))
+    assert_allclose(cascade.move, shock + whole, rtol=1e-11)
+    assert cascade.status == "exhausted"
+
+
 def test_a_book_with_even_thresholds_panics_as_the_curve_does():
     n = 20_000
     book = cl.LedgerFlow(0.1 * (np.arange(n) + 0.5) / n, np.full(n, 1.0 / n), PRICE)

@@ -81,6 +81,7 @@ def test_the_safety_radius_finds_what_evaluating_everyone_finds(
     assert_allclose(run.prices, twin.prices, rtol=1e-12)
     assert run.n_rounds == twin.n_rounds
     assert_allclose(run.shortfall_quote, twin.shortfall_quote, rtol=1e-9, atol=1e-9)
+    assert abs(run.waterfall()["cash_quote"].sum()) < 1e-9 * (1 + abs(run.book_quote))
 
 
 def test_few_candidates_change_nothing(monkeypatch):
