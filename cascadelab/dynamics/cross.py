@@ -171,7 +171,7 @@ class Search(Protocol):
         ...
 
     def remove(self, accounts: IntArray) -> None:
-        """Forget closed accounts."""
+        """Forget the accounts that `first_due` found last: they are closed."""
         ...
 
 
@@ -190,6 +190,7 @@ class RadiusSearch:
         self.is_open = np.ones(book.n_accounts, dtype=bool)
         self.skin = self.outer_skin = self.limit = -1.0
         self.n_rebuilt = self.n_outer = 0
+        self.found = np.empty(0, dtype=np.int64)
 
     def _rebuild_outer(self, prices: FloatArray) -> None:
         self.n_outer += 1
@@ -227,7 +228,7 @@ class RadiusSearch:
         self.near_long = np.maximum(self.near_weights, 0.0)
         self.near_short = np.minimum(self.near_weights, 0.0)
         scale = np.abs(self.near_cash) + self.outer_gross[near] @ np.abs(prices)
-        self.near_slack = 1e-12 * scale
+        self.near_floor = self.near_cash - 1e-12 * scale
 
     def first_due(self, prices: FloatArray) -> tuple[int, IntArray]:
         """Steps that are certainly clear, and the accounts due at the step after them."""
@@ -256,23 +257,22 @@ class RadiusSearch:
         at = int(first.argmax())
         if not first[at]:
             return n, np.empty(0, dtype=np.int64)
-        return at, self.near[suspects[np.asarray(due[:, at])]]
+        self.found = suspects[np.asarray(due[:, at])]
+        return at, self.near[self.found]
 
     def _suspects(self, prices: FloatArray, reached: int) -> IntArray:
         """Candidates whose buffer is at most 0 if every price takes its worst of the block."""
         worst = self.near_long[:reached] @ prices.min(axis=0)
         worst += self.near_short[:reached] @ prices.max(axis=0)
-        worst += self.near_cash[:reached] - self.near_slack[:reached]
-        return np.flatnonzero(worst <= 0.0)
+        worst += self.near_floor[:reached]
+        return np.asarray((worst <= 0.0).nonzero()[0])
 
     def remove(self, accounts: IntArray) -> None:
-        """Forget closed accounts: their weight is zero and their cash positive from now on."""
+        """Forget the accounts found last: no weight and positive cash from now on."""
         self.is_open[accounts] = False
-        gone = ~self.is_open[self.near]
         for part in (self.near_weights, self.near_long, self.near_short):
-            part[gone] = 0.0
-        self.near_cash[gone] = 1.0
-        self.near_slack[gone] = 0.0
+            part[self.found] = 0.0
+        self.near_cash[self.found] = self.near_floor[self.found] = 1.0
 
 
 def _largest_move(prices: FloatArray, reference: FloatArray) -> FloatArray:
