@@ -68,8 +68,9 @@ class SideState:
         start, end = self.done_base, self.done_base + quantity
         first = int(self.cumulative.searchsorted(start, side="right")) - 1
         last = max(int(self.cumulative.searchsorted(end, side="left")), first + 1)
-        edges = np.clip(self.cumulative[first : last + 1], start, end)
-        return first, np.diff(edges)
+        edges = self.cumulative[first : last + 1].copy()
+        edges[0], edges[-1] = start, end
+        return first, edges[1:] - edges[:-1]
 
     def n_closed(self) -> int:
         """Slices closed in full."""
@@ -89,10 +90,14 @@ class SideState:
     def reduce(self, first: int, taken: FloatArray) -> None:
         """Take quantities off the slices from `first` on; what is closed stays closed."""
         sizes = self.sizes.copy()
-        sizes[first:] = np.maximum(sizes[first:] - taken, 0.0)
-        self.sizes = sizes
-        tail = float(self.cumulative[first]) + np.cumsum(sizes[first:])
-        self.cumulative = np.concatenate([self.cumulative[: first + 1], tail])
+        tail = sizes[first:]
+        tail -= taken
+        np.maximum(tail, 0.0, out=tail)
+        cumulative = np.empty_like(self.cumulative)
+        cumulative[: first + 1] = self.cumulative[: first + 1]
+        np.cumsum(tail, out=cumulative[first + 1 :])
+        cumulative[first + 1 :] += cumulative[first]
+        self.sizes, self.cumulative = sizes, cumulative
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,30 +160,29 @@ class Till:
         """Close the next `quantity` of a side; `price_of` tells the fill of a book quantity."""
         first, sizes = side.take(quantity)
         bankrupt = side.bankrupt[first : first + len(sizes)]
-        price = price_of(float(sizes.sum()))
+        price = price_of(quantity)
         gap = side.sign * (price - bankrupt) * sizes
         split = self._split(gap, sizes, price)
         aside = (0.0, 0.0, 0.0)
-        kept = sizes
+        kept, sold, taken = sizes, quantity, 0.0
         if self.diverts and split.loss > self.fund + split.to_fund:
             wanted = np.where(gap < 0, sizes, 0.0)
             wanted *= 1.0 - (self.fund + split.to_fund) / split.loss
             aside = self._divert(side, other, wanted, bankrupt, price)
             share = sum(aside) / float(wanted.sum())
             kept = sizes - share * wanted
-            price = price_of(float(kept.sum()))
+            sold, taken = float(kept.sum()), float(np.dot(sizes - kept, bankrupt))
+            price = price_of(sold)
             gap = side.sign * (price - bankrupt) * kept
             split = self._split(gap, kept, price)
         side.done_base += quantity
         paid = min(split.loss, self.fund + split.to_fund)
         self.fund += split.to_fund - paid
-        taken = float(((sizes - kept) * bankrupt).sum())
         parts = [taken * part / sum(aside) if part > 0 else 0.0 for part in aside]
-        sold = float(kept.sum())
         return Batch(
             step=step, sign=side.sign, first=first, quantities_base=sizes, price=price,
             book_base=sold, vault_base=aside[0], fund_base=aside[1], adl_base=aside[2],
-            accounts_quote=side.sign * float((sizes * bankrupt).sum()) + split.to_owner,
+            accounts_quote=side.sign * float(np.dot(sizes, bankrupt)) + split.to_owner,
             book_quote=-side.sign * price * sold,
             vault_quote=-side.sign * parts[0],
             fund_quote=split.to_fund - paid - side.sign * parts[1],
@@ -224,20 +228,28 @@ class Till:
         first, left = other.still_open()
         if not left.sum() > 0:
             return 0.0
-        book = other.book
-        # Slices of one position share its score: they are ranked together, in order of trigger.
+        change = self._changes(other, first, left, side.sign * wanted, mark)
+        taken = np.minimum(np.abs(change, out=change), left, out=change)
+        other.reduce(first, taken)
+        return float(taken.sum())
+
+    def _changes(
+        self, other: SideState, first: int, left: FloatArray, bankrupt_size: float, mark: float
+    ) -> FloatArray:
+        """Signed change of every slice; those of one position share its score."""
+        book, ranking = other.book, self.rules.ranking
+        is_pro_rata = ranking == "pro_rata"
+        # In proportion to size neither wallet nor maintenance is asked.
+        unused = np.broadcast_to(0.0, left.shape)
         parties = Counterparties(
             size_base=other.sign * left,
             entry_price=book.entry_price[first:],
-            wallet_quote=book.margin_per_base[first:] * left,
-            maintenance_quote=book.maintenance_rate[first:] * left * mark,
+            wallet_quote=unused if is_pro_rata else book.margin_per_base[first:] * left,
+            maintenance_quote=(
+                unused if is_pro_rata else book.maintenance_rate[first:] * left * mark
+            ),
             mark_price=mark,
         )
-        ranking, bankrupt_size = self.rules.ranking, side.sign * wanted
-        if ranking == "pro_rata":
-            change = adl.deleverage_pro_rata(parties, bankrupt_size)
-        else:
-            change = adl.deleverage(parties, bankrupt_size, ranking, self.generator)
-        taken = np.minimum(np.abs(change), left)
-        other.reduce(first, taken)
-        return float(taken.sum())
+        if is_pro_rata:
+            return adl.deleverage_pro_rata(parties, bankrupt_size)
+        return adl.deleverage(parties, bankrupt_size, ranking, self.generator)
