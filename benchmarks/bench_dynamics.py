@@ -25,9 +25,9 @@ def two_sided(n_positions: int) -> cl.Ledger:
     """Longs and shorts in equal parts, a few of them large enough to be closed in tranches."""
     rng = np.random.default_rng(2)
     sign = np.where(rng.random(n_positions) < 0.5, 1.0, -1.0)
-    leverage = 2 + 28 * rng.beta(1.3, 8.0, n_positions)
+    leverage = 2 + 38 * rng.beta(1.3, 8.0, n_positions)
     notional = np.exp(9.0 + 1.4 * rng.standard_normal(n_positions))
-    entry = 100.0 * np.exp(-sign * 0.01 * rng.standard_exponential(n_positions))
+    entry = 100.0 * np.exp(-sign * 0.02 * rng.standard_exponential(n_positions))
     return cl.Ledger.from_arrays(
         entry_price=entry, size_base=sign * notional / entry, leverage=leverage, market="BTC"
     )
