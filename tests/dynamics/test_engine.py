@@ -118,7 +118,7 @@ def test_check_interval_decides_how_many_rounds_there_are(left, top):
         decay=dynamics.ExponentialDecay(rate_per_s=-math.log(left) / interval),
         clock=dynamics.Clock(check_interval_s=interval),
     )
-    run = dynamics.simulate(market, np.concatenate([[100.0], np.full(400, 95.0)])[9:], step_s=1.0)
+    run = dynamics.simulate(market, np.full(391, 95.0), step_s=1.0)
     checks = run.moves_before[::10]
     assert_allclose(checks.max() / 5.0, top, atol=2e-3)
     rounds = closed_forms.check_interval_rounds(
@@ -174,10 +174,9 @@ def test_a_halt_changes_the_end_as_the_closed_form_says(refill, left, end):
     )
     breaker = dynamics.CircuitBreaker(band=3.0, halt_s=halt_s, depth_refill=refill)
     market = even_market(0.6, decay=decay, breaker=breaker)
-    run = dynamics.simulate(market, np.concatenate([[98.0], np.full(31, 98.0)]))
-    market_free = even_market(0.6)
-    assert_allclose(dynamics.simulate(market_free, [98.0, 98.0]).largest_move, 5.0, atol=5e-3)
-    # The band is around the price of the opening: 100, so the run starts there.
+    free = dynamics.simulate(even_market(0.6), [100.0, 98.0])
+    assert_allclose(free.largest_move, 5.0, atol=5e-3)
+    # The band is around the price of the opening, so the run starts at 100.
     run = dynamics.simulate(market, np.concatenate([[100.0], np.full(40, 98.0)]))
     assert run.halts[0] == (1, 31)
     assert_allclose(run.moves_after[1:32], 3.0)
@@ -232,23 +231,19 @@ def test_a_fall_closes_longs_and_the_rebound_shorts_only_where_impact_decays():
 
 
 def test_bad_debt_of_one_batch_matches_the_reference_and_none_at_own_triggers():
-    book = even_book(40_000, 10.0, 40.0, buffer=2.0)
-    # One batch at the final price: everything is due at once and filled at the end.
-    impact = cl.LinearImpact(slope_per_base=0.06)
-    market = dynamics.Market(
-        book=book, coordinate=PRICE, impact=impact, waterfall=WaterfallRules(fund_quote=1e6)
+    # Uniform density 10, buffer 2: 10 (7.5 - 2)^2 / 2 when all are filled at the final move 7.5.
+    still = dynamics.Market(
+        book=even_book(40_000, 10.0, 40.0, buffer=2.0),
+        coordinate=PRICE,
+        impact=cl.LinearImpact(slope_per_base=0.0),
+        waterfall=WaterfallRules(fund_quote=100.0, surplus_share_to_fund=0.0),
     )
-    one = dynamics.simulate(market, [100.0, 92.5 + 0.06 * 75.0 * 0 + 0.0])
-    assert one.closed_base > 75.0 - 1e-9
-    price = 92.5
-    due = book.trigger_price >= price
-    debt = float((book.size_base * np.maximum(book.bankruptcy_price - price, 0.0))[due].sum())
-    assert_allclose(debt, 151.25, rtol=1e-3)
-    slow = dynamics.Market(book=book, coordinate=PRICE, impact=cl.LinearImpact(slope_per_base=0.0))
-    ramp = dynamics.ramp_path(PRICE, 7.5, n_ramp_steps=4000, n_steps=4000)
-    assert dynamics.simulate(slow, ramp).bad_debt_quote == 0.0
-    sudden = dynamics.simulate(slow, [100.0, 92.5])
+    sudden = dynamics.simulate(still, [100.0, 92.5])
     assert_allclose(sudden.bad_debt_quote, 151.25, rtol=1e-3)
+    assert_allclose(sudden.shortfall_quote, 51.25, rtol=3e-3)
+    assert sudden.fund_after_quote == 0.0
+    ramp = dynamics.ramp_path(PRICE, 7.5, n_ramp_steps=4000, n_steps=4000)
+    assert dynamics.simulate(still, ramp).bad_debt_quote == 0.0
 
 
 def test_mark_kinds_trigger_on_their_own_price():
