@@ -3,7 +3,7 @@
 from cascadelab.dynamics.accounts import CrossBook, CrossMarket, cross_book, group_attribution
 from cascadelab.dynamics.book import SliceBook, slice_book
 from cascadelab.dynamics.channels import Attribution, attribute, critical_point, solve_channels
-from cascadelab.dynamics.cross import simulate_cross
+from cascadelab.dynamics.cross import simulate_cross, solve_cross
 from cascadelab.dynamics.decay import (
     ExponentialDecay,
     PartialDecay,
@@ -50,4 +50,5 @@ __all__ = [
     "simulate_paths",
     "slice_book",
     "solve_channels",
+    "solve_cross",
 ]

@@ -6,6 +6,7 @@ its safety radius. Only accounts whose radius the prices have reached are evalua
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,12 +17,14 @@ import polars as pl
 
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.accounts import CrossBook, CrossMarket
+from cascadelab.dynamics.decay import Permanent
 from cascadelab.errors import ParameterError
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = [
     "CrossRun",
     "simulate_cross",
+    "solve_cross",
 ]
 
 #: Accounts in the inner and in the outer list, and the largest skin of the inner one.
@@ -161,6 +164,35 @@ def simulate_cross(
             f"finite; expected (n_steps + 1, {n_assets}). Correct the paths."
         )
     return _CrossEngine(market, paths, step_s, RadiusSearch(market.book)).run()
+
+
+def solve_cross(market: CrossMarket, start_price: npt.ArrayLike, shock: npt.ArrayLike) -> CrossRun:
+    r"""Where a sudden fall of several assets ends, cross-margin accounts included.
+
+    Parameters
+    ----------
+    market : CrossMarket
+        Decay plays no part.
+    start_price : array_like of shape (n_assets,)
+        Quote per base, positive.
+    shock : array_like of shape (n_assets,)
+        Exogenous falls, in quote per base or log points as `market.scale` says; negative: rises.
+
+    Returns
+    -------
+    CrossRun
+        Of two steps; its last row of prices is where it ends.
+
+    Notes
+    -----
+    Rounds :math:`y=s+\Lambda Q(y)` from the shock. Where all accounts hold assets on one side
+    the map is isotone and this is the least fixed point. Where some are short, closing them
+    lifts prices and the order of rounds matters: each round closes all that are due at once.
+    """
+    start, fall = np.asarray(start_price, dtype=float), np.asarray(shock, dtype=float)
+    after = start * np.exp(-fall) if market.scale == "log" else start - fall
+    still = dataclasses.replace(market, decay=Permanent(), is_continuous=True)
+    return simulate_cross(still, np.array([start, after]))
 
 
 class Search(Protocol):

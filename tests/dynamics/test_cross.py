@@ -106,7 +106,7 @@ def test_accounts_that_hold_one_portfolio_rest_where_r9_says():
         maintenance_base=np.zeros((n, 2)),
     )
     market = accounts.CrossMarket(book=book, impact=np.diag([0.05, 0.2]))
-    run = cross.simulate_cross(market, [[100.0, 100.0], [99.0, 100.0]])
+    run = cross.solve_cross(market, [100.0, 100.0], [1.0, 0.0])
     assert_allclose(100.0 - run.prices[-1], [1.216, 0.576], atol=2e-3)
 
 

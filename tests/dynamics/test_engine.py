@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -88,6 +89,28 @@ def test_rounds_of_an_engine_that_looks_each_second_are_the_rounds_of_the_solver
     run = dynamics.simulate(market, dynamics.shock_path(LOG, 0.1, 60))
     seen = run.moves_before[1 : 1 + len(solved.path.moves)]
     assert_allclose(seen, solved.path.moves, rtol=1e-12)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThinBook(cl.LinearImpact):
+    """Linear up to a last level."""
+
+    capacity_base: float = 50.0
+
+
+def test_a_book_that_runs_out_ends_the_run_where_it_ends_the_solver():
+    impact = ThinBook(slope_per_base=0.06)
+    book = even_book(4000, 10.0, 40.0)
+    market = dynamics.Market(book=book, coordinate=PRICE, impact=impact)
+    run = dynamics.simulate(market, dynamics.shock_path(PRICE, 3.0, 5))
+    flow = cl.LedgerFlow(100.0 - book.trigger_price, book.size_base, PRICE)
+    solved = cl.solve(flow, impact, 3.0)
+    assert run.status == solved.status == "book_exhausted"
+    assert_allclose(run.moves_after[-1], solved.move)
+    assert_allclose(run.closed_base, solved.quantity_base)
+    # Once the book refills, the rest is sold.
+    refilled = dataclasses.replace(market, decay=dynamics.ExponentialDecay(rate_per_s=0.2))
+    assert dynamics.simulate(refilled, dynamics.shock_path(PRICE, 3.0, 60)).closed_base > 50.0
 
 
 def test_shorts_mirror_longs():
