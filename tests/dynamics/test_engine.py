@@ -435,3 +435,56 @@ def test_cross_positions_and_several_markets_are_refused():
     )
     with pytest.raises(ParameterError, match="cross positions"):
         dynamics.slice_book(cl.Ledger(frame), RULES)
+
+
+def isolated(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    n = 200
+    sign = np.where(rng.random(n) < 0.6, 1.0, -1.0)
+    return (
+        100.0 * np.exp(0.03 * rng.standard_normal(n)),
+        sign * np.exp(rng.standard_normal(n)),
+        rng.uniform(2, 50, n),
+    )
+
+
+def run_of(
+    entry: np.ndarray, size: np.ndarray, leverage: np.ndarray, path: np.ndarray, unit: float = 1.0
+) -> dynamics.Run:
+    ledger = cl.Ledger.from_arrays(entry_price=entry * unit, size_base=size, leverage=leverage)
+    market = dynamics.Market(
+        book=dynamics.slice_book(ledger, RULES),
+        coordinate=cl.Coordinate(reference_price=100.0 * unit),
+        impact=cl.LinearImpact(slope_per_base=0.02 * unit),
+        decay=dynamics.ExponentialDecay(rate_per_s=0.02),
+        clock=dynamics.Clock(check_interval_s=2.0, latency_s=1.0, capacity_base_per_s=20.0),
+        waterfall=WaterfallRules(fund_quote=10.0 * unit),
+    )
+    return dynamics.simulate(market, path * unit)
+
+
+@given(seed=st.integers(0, 500))
+def test_the_order_of_accounts_does_not_matter(seed):
+    book, path = isolated(seed), rough_path(seed)[:200]
+    order = np.random.default_rng(seed + 1).permutation(200)
+    first, second = run_of(*book, path), run_of(*(part[order] for part in book), path)
+    assert_allclose(second.moves_after, first.moves_after, atol=1e-9)
+    assert_allclose(second.bad_debt_quote, first.bad_debt_quote, atol=1e-7)
+
+
+@given(seed=st.integers(0, 500), unit=st.sampled_from([1e-3, 7.0, 1e5]))
+def test_another_unit_of_money_changes_money_only(seed, unit):
+    book, path = isolated(seed), rough_path(seed)[:200]
+    one, other = run_of(*book, path), run_of(*book, path, unit)
+    assert_allclose(other.closed_base, one.closed_base, rtol=1e-9)
+    assert_allclose(other.price / unit, one.price, rtol=1e-9)
+    assert_allclose(other.bad_debt_quote / unit, one.bad_debt_quote, rtol=1e-6, atol=1e-7)
+
+
+def test_splitting_a_position_into_halves_changes_nothing():
+    entry, size, leverage = isolated(3)
+    path = rough_path(3)[:300]
+    whole = run_of(entry, size, leverage, path)
+    halves = run_of(*(np.repeat(part, 2) for part in (entry, size / 2, leverage)), path)
+    assert_allclose(halves.moves_after, whole.moves_after, atol=1e-9)
+    assert_allclose(halves.fund_after_quote, whole.fund_after_quote, rtol=1e-9)
