@@ -238,18 +238,27 @@ class Till:
     ) -> FloatArray:
         """Signed change of every slice; those of one position share its score."""
         book, ranking = other.book, self.rules.ranking
-        is_pro_rata = ranking == "pro_rata"
-        # In proportion to size neither wallet nor maintenance is asked.
-        unused = np.broadcast_to(0.0, left.shape)
+        if ranking == "pro_rata":
+            # In proportion to size neither wallet nor maintenance is asked.
+            unused = np.broadcast_to(0.0, left.shape)
+            parties = Counterparties(
+                size_base=other.sign * left,
+                entry_price=book.entry_price[first:],
+                wallet_quote=unused,
+                maintenance_quote=unused,
+                mark_price=mark,
+            )
+            return adl.deleverage_pro_rata(parties, bankrupt_size)
+        # Slices that earlier rounds have emptied have no score.
+        held = np.flatnonzero(left > 0)
+        at, size = first + held, left[held]
         parties = Counterparties(
-            size_base=other.sign * left,
-            entry_price=book.entry_price[first:],
-            wallet_quote=unused if is_pro_rata else book.margin_per_base[first:] * left,
-            maintenance_quote=(
-                unused if is_pro_rata else book.maintenance_rate[first:] * left * mark
-            ),
+            size_base=other.sign * size,
+            entry_price=book.entry_price[at],
+            wallet_quote=book.margin_per_base[at] * size,
+            maintenance_quote=book.maintenance_rate[at] * size * mark,
             mark_price=mark,
         )
-        if is_pro_rata:
-            return adl.deleverage_pro_rata(parties, bankrupt_size)
-        return adl.deleverage(parties, bankrupt_size, ranking, self.generator)
+        change = np.zeros_like(left)
+        change[held] = adl.deleverage(parties, bankrupt_size, ranking, self.generator)
+        return change

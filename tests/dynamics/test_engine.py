@@ -378,6 +378,21 @@ def test_deleveraging_takes_flow_off_the_book_and_shrinks_the_counterparties():
     adl.check()
 
 
+@pytest.mark.parametrize("ranking", ["binance", "bitmex", "bybit", "hyperliquid", "unranked"])
+def test_deleveraging_goes_on_after_some_counterparties_are_gone(ranking):
+    rules = WaterfallRules(fund_quote=0.0, surplus_share_to_fund=0.0, ranking=ranking)
+    market = random_market(
+        4, "", waterfall=rules, clock=dynamics.Clock(), fill="last", fee_fraction=0.0
+    )
+    path = np.array([100.0, 99.5, 98.0, 97.0, 96.0, 95.0, 93.0])
+    run = dynamics.simulate(market, path, generator=np.random.default_rng(1))
+    run.check()
+    assert sum(batch.adl_base > 0 for batch in run.batches) > 3
+    shorts = market.book.size_base[market.book.size_base < 0].sum()
+    taken = sum(batch.adl_base for batch in run.batches if batch.sign > 0)
+    assert taken + run.closed_of("short") <= -shorts * (1 + 1e-12)
+
+
 def test_a_run_is_the_same_twice_and_prints_its_waterfall():
     first = dynamics.simulate(random_market(9, "binance"), rough_path(9))
     again = dynamics.simulate(random_market(9, "binance"), rough_path(9))
