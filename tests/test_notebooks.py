@@ -13,6 +13,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 #: Parameters other than the defaults, which the default report covers.
 OTHER = {
+    "dynamics": {"half_life_s": 20.0, "n_positions": 3000, "check_interval_s": 5, "seed": 3},
     "catalogue": {"episode_class": "defi", "n_conflicts": 5},
     "episode": {"episode_id": "2021-05-19_crypto_wide"},
     "cascade": {"depth_usd": 3e8, "n_positions": 3000, "seed": 3},

@@ -36,6 +36,8 @@ ROOMS = {
     "cascade": 5,
     "criticality": 5,
     "avalanche": 6,
+    "joint": 5,
+    "network": 5,
     "sweep": 5,
     "calibrate": 6,
     "synthetic": 6,

@@ -1,0 +1,54 @@
+"""The loop through time: clock, prices, mechanisms, safeguards, several assets and venues."""
+
+from cascadelab.dynamics.accounts import CrossBook, CrossMarket, cross_book, group_attribution
+from cascadelab.dynamics.book import SliceBook, slice_book
+from cascadelab.dynamics.channels import Attribution, attribute, critical_point, solve_channels
+from cascadelab.dynamics.cross import simulate_cross, solve_cross
+from cascadelab.dynamics.decay import (
+    ExponentialDecay,
+    PartialDecay,
+    Permanent,
+    PowerDecay,
+    PriceManipulationWarning,
+)
+from cascadelab.dynamics.engine import simulate
+from cascadelab.dynamics.fundamental import draw_path, draw_paths, ramp_path, shock_path
+from cascadelab.dynamics.many import simulate_paths
+from cascadelab.dynamics.mechanisms import Liquidation, LoopState, MomentumFlow, PanicDepth
+from cascadelab.dynamics.run import Run
+from cascadelab.dynamics.settings import CircuitBreaker, Clock, Market, MarkRule
+
+__all__ = [
+    "Attribution",
+    "CircuitBreaker",
+    "Clock",
+    "CrossBook",
+    "CrossMarket",
+    "ExponentialDecay",
+    "Liquidation",
+    "LoopState",
+    "MarkRule",
+    "Market",
+    "MomentumFlow",
+    "PanicDepth",
+    "PartialDecay",
+    "Permanent",
+    "PowerDecay",
+    "PriceManipulationWarning",
+    "Run",
+    "SliceBook",
+    "attribute",
+    "critical_point",
+    "cross_book",
+    "draw_path",
+    "draw_paths",
+    "group_attribution",
+    "ramp_path",
+    "shock_path",
+    "simulate",
+    "simulate_cross",
+    "simulate_paths",
+    "slice_book",
+    "solve_channels",
+    "solve_cross",
+]

@@ -1,0 +1,394 @@
+"""The loop through time: quiet steps in blocks, one event at a time where something happens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from cascadelab.dynamics.decay import signed_move
+from cascadelab.dynamics.mechanisms import LoopState, depth_factor
+from cascadelab.dynamics.run import Run
+from cascadelab.dynamics.settings import Market
+from cascadelab.dynamics.settle import Batch, SideState, Till
+from cascadelab.errors import BookExhausted, ParameterError
+from cascadelab.impact import LinearImpact
+from cascadelab.units import FloatArray
+
+__all__ = ["simulate"]
+
+#: Steps in a block after an event, and at most.
+FIRST_BLOCK, LARGEST_BLOCK = 16, 4096
+#: Nodes and weights of the average price along the book.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
+
+
+def simulate(
+    market: Market,
+    fundamental_price: npt.ArrayLike,
+    *,
+    step_s: float = 1.0,
+    index_price: npt.ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> Run:
+    r"""Run the loop along a path of the fundamental.
+
+    Parameters
+    ----------
+    market : Market
+    fundamental_price : array_like of shape (n_steps + 1,)
+        Price without forced sales, quote per base, positive; the first is at time 0.
+    step_s : float
+        Seconds between two prices, positive.
+    index_price : array_like of shape (n_steps + 1,), optional
+        Index of other venues, for marks that need one; the fundamental if left out.
+    generator : numpy.random.Generator, optional
+        Needed for the deleveraging order ``"unranked"`` only.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ParameterError
+        If a price is not positive and finite, shapes differ, or an interval of the clock is no
+        whole number of steps.
+    BookExhausted
+        If a mechanism has withdrawn all depth while something is to be sold.
+
+    Notes
+    -----
+    At each step impact decays, the price is fundamental less :math:`I(Z)`, the engine looks (if
+    it is time), and what is due and released is sold. An engine that looks all the time repeats
+    this within the step until nothing is due. Thresholds are static, so quiet steps are computed
+    in blocks and cost nothing per account.
+
+    Examples
+    --------
+    >>> import cascadelab as cl
+    >>> from cascadelab import dynamics
+    >>> from cascadelab.margin import FlatRules
+    >>> ledger = cl.Ledger.from_arrays(
+    ...     entry_price=[100.0, 100.0], size_base=[1.0, 1.0], leverage=[10.0, 5.0]
+    ... )
+    >>> market = dynamics.Market(
+    ...     book=dynamics.slice_book(ledger, FlatRules(maintenance_fraction=0.01)),
+    ...     coordinate=cl.Coordinate(reference_price=100.0),
+    ...     impact=cl.LinearImpact(slope_per_base=2.0),
+    ... )
+    >>> run = simulate(market, [100.0, 90.0, 90.0])
+    >>> run.closed_base, float(run.price[-1])
+    (1.0, 88.0)
+    """
+    path = _checked_path(fundamental_price, "fundamental_price")
+    index = path if index_price is None else _checked_path(index_price, "index_price")
+    if index.shape != path.shape:
+        raise ParameterError(
+            f"index_price has shape {index.shape}; expected {path.shape}, as fundamental_price. "
+            f"Pass one index price per step."
+        )
+    if not (math.isfinite(step_s) and step_s > 0):
+        raise ParameterError(f"step_s is {step_s!r}; expected positive seconds. Pass some.")
+    engine = _Engine(market, path, index, step_s, generator)
+    engine.run()
+    return engine.result(path)
+
+
+def _checked_path(price: npt.ArrayLike, name: str) -> FloatArray:
+    values = np.ascontiguousarray(price, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ParameterError(
+            f"{name} has shape {values.shape}; expected one dimension and at least one price. For "
+            f"many paths use simulate_paths()."
+        )
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ParameterError(
+            f"{name}[{at}] is {values[at]}; expected positive finite prices. Correct the path."
+        )
+    return values
+
+
+def whole_steps(seconds: float, step_s: float, name: str) -> int:
+    """Number of steps in a duration.
+
+    Raises
+    ------
+    ParameterError
+        If the duration is no whole number of steps.
+    """
+    steps = round(seconds / step_s)
+    if abs(steps * step_s - seconds) > 1e-9 * max(seconds, step_s):
+        raise ParameterError(
+            f"{name} is {seconds!r} s; expected a whole number of steps of {step_s!r} s. Change "
+            f"one of them."
+        )
+    return steps
+
+
+class _Engine:
+    """State of one run; everything that changes lives here."""
+
+    def __init__(
+        self,
+        market: Market,
+        path: FloatArray,
+        index: FloatArray,
+        step_s: float,
+        generator: np.random.Generator | None,
+    ) -> None:
+        self.market, self.step_s = market, step_s
+        coordinate, clock = market.coordinate, market.clock
+        self.shock, self.index = coordinate.move_to(path), coordinate.move_to(index)
+        self.n = len(path)
+        self.before, self.after = np.empty(self.n), np.empty(self.n)
+        self.longs = SideState(market.book.side(coordinate, 1.0))
+        self.shorts = SideState(market.book.side(coordinate, -1.0))
+        self.till = Till(market.waterfall, market.fee_fraction, generator)
+        self.weights, rates = market.decay.modes()
+        self.modes = np.zeros_like(self.weights)
+        steps = np.arange(1, min(LARGEST_BLOCK, self.n) + 1)
+        self.table = np.exp(-np.outer(rates, step_s * steps))
+        self.slope = (
+            market.impact.slope_per_base if isinstance(market.impact, LinearImpact) else None
+        )
+        self.every = whole_steps(clock.check_interval_s, step_s, "check_interval_s")
+        self.is_continuous = self.every == 0
+        self.every = max(self.every, 1)
+        self.late = whole_steps(clock.latency_s, step_s, "latency_s")
+        self.budget = clock.capacity_base_per_s * step_s
+        self.is_capped = math.isfinite(self.budget)
+        self.has_depth = math.isfinite(market.impact.capacity_base)
+        self.traders = [m for m in market.mechanisms if m.acts_each_step]
+        self.refill, self.centre = 1.0, float(self.shock[0])
+        self.halted: list[tuple[int, int]] = []
+        self.batches: list[Batch] = []
+        self.n_rounds = 0
+        self.last_move = float(self.shock[0])
+        window = round(market.mark.window_s / step_s)
+        self.window = max(window, 1)
+        self.basis = np.zeros(self.n + 1) if market.mark.kind == "basis" else None
+
+    # ------------------------------------------------------------------ quiet steps
+
+    def run(self) -> None:
+        k, size = 0, FIRST_BLOCK
+        while k < self.n:
+            end = min(k + (1 if self.traders else size), self.n)
+            end = self._forced_end(k, end)
+            moves = self._moves(k, end)
+            hit = self._first_event(k, moves)
+            if hit < 0:
+                self.before[k:end] = self.after[k:end] = moves
+                self._decay(end - k)
+                k, size = end, min(2 * size, LARGEST_BLOCK)
+                continue
+            self.before[k : k + hit + 1] = self.after[k : k + hit + 1] = moves[: hit + 1]
+            self._decay(hit + 1)
+            k, size = self._event(k + hit) + 1, FIRST_BLOCK
+
+    def _forced_end(self, k: int, end: int) -> int:
+        """A block ends with the next release, and at once while something waits for capacity."""
+        if self.longs.open_base > 0 or self.shorts.open_base > 0:
+            return k + 1
+        for side in (self.longs, self.shorts):
+            if side.waiting:
+                end = min(end, max(side.waiting[0][0], k) + 1)
+        return end
+
+    def _moves(self, k: int, end: int) -> FloatArray:
+        state = self.modes @ self.table[:, : end - k]
+        if self.slope is not None:
+            return np.asarray(self.shock[k:end] + self.slope * state)
+        return np.asarray(self.shock[k:end] + signed_move(self.market.impact, state))
+
+    def _decay(self, n_steps: int) -> None:
+        self.modes = self.modes * self.table[:, n_steps - 1]
+
+    def _first_event(self, k: int, moves: FloatArray) -> int:
+        """Offset of the first step at which anything happens; -1 for none."""
+        mark = self._marks(k, moves)
+        is_due = (mark >= self.longs.next_move) | (mark <= -self.shorts.next_move)
+        if self.every > 1:
+            is_due &= np.arange(k, k + len(moves)) % self.every == 0
+        breaker = self.market.breaker
+        if breaker is not None:
+            is_due |= np.abs(moves - self.centre) >= breaker.band
+        if self._is_forced(k + len(moves) - 1):
+            is_due[-1] = True
+        first = int(is_due.argmax())
+        return first if is_due[first] else -1
+
+    def _is_forced(self, step: int) -> bool:
+        if self.traders or self.longs.open_base > 0 or self.shorts.open_base > 0:
+            return True
+        return any(
+            side.waiting and side.waiting[0][0] <= step for side in (self.longs, self.shorts)
+        )
+
+    def _marks(self, k: int, moves: FloatArray) -> FloatArray:
+        kind = self.market.mark.kind
+        if kind == "last":
+            return moves
+        index = self.index[k : k + len(moves)]
+        if self.basis is None:
+            return index
+        total, end = self.basis, k + len(moves)
+        total[k + 1 : end + 1] = total[k] + np.cumsum(moves - index)
+        steps = np.arange(k + 1, end + 1)
+        start = np.maximum(steps - self.window, 0)
+        return np.asarray(index + (total[steps] - total[start]) / (steps - start))
+
+    # ------------------------------------------------------------------ events
+
+    def _event(self, step: int) -> int:
+        """Checks, sales and halts of one step; returns the last step dealt with."""
+        move = float(self.before[step])
+        mark = float(self._marks(step, np.array([move]))[0])
+        self._trade(move)
+        for side in (self.longs, self.shorts):
+            side.release(step)
+        budget = self.budget
+        is_check = step % self.every == 0
+        while True:
+            if is_check:
+                self._trigger(self._clipped(mark), step)
+            sold, budget = self._sell(step, move, budget)
+            if sold == 0.0:
+                break
+            self.n_rounds += 1
+            move = self._now(step)
+            if self.market.mark.kind == "last":
+                mark = move
+            if not self.is_continuous:
+                break
+        self.after[step] = self._now(step)
+        self.last_move = float(self.before[step])
+        return self._halt(step)
+
+    def _now(self, step: int) -> float:
+        state = float(self.modes.sum())
+        return float(self.shock[step]) + self._depression(state)
+
+    def _depression(self, state: float) -> float:
+        if self.slope is not None:
+            return self.slope * state
+        return float(signed_move(self.market.impact, state))
+
+    def _clipped(self, move: float) -> float:
+        breaker = self.market.breaker
+        if breaker is None:
+            return move
+        return min(max(move, self.centre - breaker.band), self.centre + breaker.band)
+
+    def _trigger(self, mark: float, step: int) -> None:
+        release = step + self.late
+        if mark >= self.longs.next_move:
+            self.longs.trigger(mark, release, step)
+        if -mark >= self.shorts.next_move:
+            self.shorts.trigger(-mark, release, step)
+
+    def _trade(self, move: float) -> None:
+        """Orders of mechanisms that trade at every step, on the move since the last step."""
+        if not self.traders:
+            return
+        state = LoopState(move=self.last_move, slope=0.0)
+        sold = sum(mechanism.flow(state, move) for mechanism in self.traders)
+        self._push(sold, move)
+
+    def _push(self, sold: float, move: float) -> None:
+        """Add sold (bought: negative) quantity to the impact state, scaled by depth."""
+        self.modes = self.modes + (sold / self._depth(move)) * self.weights
+
+    def _depth(self, move: float) -> float:
+        """Depth over undisturbed depth at a move: halts refill it, mechanisms take it away."""
+        if not self.market.mechanisms:
+            return self.refill
+        depth = self.refill * depth_factor(self.market.mechanisms, LoopState(move=move, slope=0.0))
+        if depth <= 0.0:
+            raise BookExhausted(self.longs.open_base + self.shorts.open_base, 0.0)
+        return depth
+
+    def _sell(self, step: int, move: float, budget: float) -> tuple[float, float]:
+        total = 0.0
+        for side, other in ((self.longs, self.shorts), (self.shorts, self.longs)):
+            quantity = side.open_base
+            if self.is_capped:
+                quantity = min(quantity, budget)
+            if self.has_depth:
+                quantity = min(quantity, self._room(side.sign, move))
+            if quantity <= 1e-12 * side.done_base:
+                continue
+            batch = self.till.settle(step, side, other, quantity, self._pricer(step, side, move))
+            self.batches.append(batch)
+            self._push(side.sign * batch.book_base, move)
+            total += quantity
+            budget -= quantity
+        return total, budget
+
+    def _room(self, sign: float, move: float) -> float:
+        """Quantity the book can still take on one side."""
+        left = self.market.impact.capacity_base - sign * float(self.modes.sum())
+        return max(left * self._depth(move), 0.0)
+
+    def _pricer(self, step: int, side: SideState, move: float) -> Callable[[float], float]:
+        """Fill price of a quantity sold (bought) into the book as it stands."""
+        start = float(self.modes.sum())
+        scale = 1.0 / self._depth(move)
+        shock, price_at = float(self.shock[step]), self.market.coordinate.price_at
+
+        def last(quantity: float) -> float:
+            end = shock + self._depression(start + side.sign * scale * quantity)
+            return float(price_at(self._clipped(end)))
+
+        def average(quantity: float) -> float:
+            along = start + side.sign * scale * quantity * 0.5 * (_NODES + 1.0)
+            prices = [float(price_at(self._clipped(shock + self._depression(z)))) for z in along]
+            return 0.5 * float(np.dot(_WEIGHTS, prices))
+
+        return last if self.market.fill == "last" else average
+
+    def _halt(self, step: int) -> int:
+        """Begin a halt if the price has left the band; returns the last step it covers."""
+        breaker = self.market.breaker
+        if breaker is None or abs(self.after[step] - self.centre) < breaker.band:
+            return step
+        edge = self._clipped(float(self.after[step]))
+        if abs(self.before[step] - self.centre) >= breaker.band:
+            self.before[step] = edge
+        n_steps = whole_steps(breaker.halt_s, self.step_s, "halt_s")
+        end = min(step + n_steps, self.n - 1)
+        self.after[step] = edge
+        self.before[step + 1 : end + 1] = self.after[step + 1 : end + 1] = edge
+        if self.basis is not None and end > step:
+            self._marks(step + 1, self.before[step + 1 : end + 1])
+        left = end - step
+        while left > 0:
+            part = min(left, self.table.shape[1])
+            self._decay(part)
+            left -= part
+        self.halted.append((step, end))
+        self.centre, self.refill, self.last_move = edge, breaker.depth_refill, edge
+        return end
+
+    def result(self, path: FloatArray) -> Run:
+        """Freeze what has been recorded."""
+        return Run(
+            market=self.market,
+            step_s=self.step_s,
+            fundamental_price=path,
+            index_move=self.index,
+            moves_before=self.before,
+            moves_after=self.after,
+            batches=tuple(self.batches),
+            halts=tuple(self.halted),
+            n_rounds=self.n_rounds,
+            n_closed=(self.longs.n_closed(), self.shorts.n_closed()),
+            n_slices=(self.longs.book.n_reachable, self.shorts.book.n_reachable),
+            backlog_base=self.longs.backlog_base + self.shorts.backlog_base,
+            fund_after_quote=self.till.fund,
+        )

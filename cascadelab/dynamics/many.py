@@ -1,0 +1,296 @@
+"""Many paths of one market at once: all paths advance one step together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
+
+from cascadelab.display import Displayed, Summary
+from cascadelab.dynamics.book import SideBook
+from cascadelab.dynamics.decay import signed_move
+from cascadelab.dynamics.engine import whole_steps
+from cascadelab.dynamics.settings import Market
+from cascadelab.errors import ParameterError
+from cascadelab.impact import LinearImpact
+from cascadelab.units import Coordinate, FloatArray, IntArray
+
+__all__ = ["ManyRuns", "simulate_paths"]
+
+#: Steps that every path is taken at once.
+BLOCK = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ManyRuns(Displayed):
+    """Outcome of every path; arrays of shape (n_paths,).
+
+    Parameters
+    ----------
+    lowest_price, highest_price, last_price : ndarray
+        After forced sales, quote per base.
+    lowest_fundamental_price : ndarray
+    closed_long_base, closed_short_base : ndarray
+        Forced quantities, base units.
+    bad_debt_quote : ndarray
+        Losses beyond bankruptcy, before the fund.
+    fund_after_quote, shortfall_quote : ndarray
+        Fund at the end; losses nobody has paid.
+    n_rounds : ndarray of int
+    """
+
+    lowest_price: FloatArray = field(repr=False)
+    highest_price: FloatArray = field(repr=False)
+    last_price: FloatArray = field(repr=False)
+    lowest_fundamental_price: FloatArray = field(repr=False)
+    closed_long_base: FloatArray = field(repr=False)
+    closed_short_base: FloatArray = field(repr=False)
+    bad_debt_quote: FloatArray = field(repr=False)
+    fund_after_quote: FloatArray = field(repr=False)
+    shortfall_quote: FloatArray = field(repr=False)
+    n_rounds: IntArray = field(repr=False)
+
+    @property
+    def n_paths(self) -> int:
+        """Number of paths."""
+        return len(self.last_price)
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per path, a column per array."""
+        names = [name for name in self.__dataclass_fields__]
+        columns = {name: getattr(self, name) for name in names}
+        return pl.DataFrame({"path": np.arange(self.n_paths), **columns})
+
+    def summary(self) -> Summary:
+        """Quantiles over paths."""
+        levels = [0.01, 0.05, 0.5, 0.95, 0.99]
+        names = ["lowest_price", "closed_long_base", "closed_short_base", "bad_debt_quote"]
+        rows = {name: np.quantile(getattr(self, name), levels) for name in names}
+        share = float(np.mean(self.shortfall_quote > 0)) if self.n_paths else float("nan")
+        return Summary(
+            title=f"{self.n_paths:,} paths",
+            rows=[("share of paths with an unpaid shortfall", share)],
+            frame=pl.DataFrame({"quantile": levels, **rows}),
+        )
+
+
+def simulate_paths(
+    market: Market, fundamental_price: npt.ArrayLike, *, step_s: float = 1.0
+) -> ManyRuns:
+    """Run the loop along many paths; the same answers as :func:`simulate` path by path.
+
+    Parameters
+    ----------
+    market : Market
+        With the last price as mark, fills at the last price of a batch, an engine without
+        latency or throughput cap, no halts, no mechanisms, no fee, and neither vault,
+        inventory nor auto-deleveraging: for those run :func:`simulate` on each path.
+    fundamental_price : array_like of shape (n_paths, n_steps + 1)
+        Quote per base, positive.
+    step_s : float
+        Seconds.
+
+    Returns
+    -------
+    ManyRuns
+
+    Raises
+    ------
+    ParameterError
+        If the market has a part that is not supported here (it is named), or a price is not
+        positive and finite.
+    """
+    _check(market)
+    paths = np.asarray(fundamental_price, dtype=np.float64)
+    if paths.ndim != 2 or paths.size == 0 or not (np.isfinite(paths) & (paths > 0)).all():
+        raise ParameterError(
+            f"fundamental_price has shape {paths.shape} or a price that is not positive and "
+            f"finite; expected n_paths rows of prices. Correct the paths."
+        )
+    return _Many(market, paths, step_s).run()
+
+
+def _check(market: Market) -> None:
+    clock, rules = market.clock, market.waterfall
+    parts = {
+        "mark": market.mark.kind == "last",
+        "fill": market.fill == "last",
+        "clock.latency_s": clock.latency_s == 0,
+        "clock.capacity_base_per_s": np.isinf(clock.capacity_base_per_s),
+        "breaker": market.breaker is None,
+        "mechanisms": not market.mechanisms,
+        "fee_fraction": market.fee_fraction == 0,
+        "waterfall": not (rules.ranking or rules.vault_base or rules.fund_base),
+        "impact": np.isinf(market.impact.capacity_base),
+    }
+    for name, is_plain in parts.items():
+        if not is_plain:
+            raise ParameterError(
+                f"Market.{name} asks for more than many paths at once can do; expected its "
+                f"default. Run simulate() on each path."
+            )
+
+
+class _Side:
+    """Pointers of one side, one per path."""
+
+    def __init__(self, book: SideBook, n_paths: int) -> None:
+        self.book, self.sign = book, book.sign
+        self.bounds = np.append(book.thresholds, np.inf)
+        owed = np.cumsum(book.sizes_base * book.bankruptcy_price)
+        self.owed = np.concatenate([[0.0], owed])
+        #: Bankruptcy against the side: where it rises along the slices, losers come first.
+        self.against = -book.sign * book.bankruptcy_price
+        self.is_ordered = bool((np.diff(self.against) >= 0).all())
+        self.n_due = np.zeros(n_paths, dtype=np.int64)
+        self.next_move = np.full(n_paths, self.bounds[0])
+
+    def take(self, paths: IntArray, against: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Move pointers of some paths; returns where they were, and quantities now due."""
+        before = self.n_due[paths]
+        after = self.book.thresholds.searchsorted(against, side="right")
+        self.n_due[paths] = after
+        self.next_move[paths] = self.bounds[after]
+        cumulative = self.book.cumulative_base
+        return before, cumulative[after] - cumulative[before]
+
+    def settle(
+        self, paths: IntArray, before: IntArray, price: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Gains and losses beyond bankruptcy of the slices just taken, per path."""
+        if not self.is_ordered:
+            return self._settle_each(paths, before, price)
+        after, owed, base = self.n_due[paths], self.owed, self.book.cumulative_base
+        worse = self.against.searchsorted(-self.sign * price, side="left")
+        last = np.minimum(np.maximum(worse, before), after)
+        lost = self.sign * (owed[last] - owed[before] - price * (base[last] - base[before]))
+        net = self.sign * (price * (base[after] - base[before]) - owed[after] + owed[before])
+        losses = np.maximum(lost, 0.0)
+        return np.maximum(net + losses, 0.0), losses
+
+    def _settle_each(
+        self, paths: IntArray, before: IntArray, price: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Slice by slice, for books whose bankruptcy prices are in another order."""
+        counts = self.n_due[paths] - before
+        start = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        at = np.arange(int(counts.sum())) + np.repeat(before - start, counts)
+        gap = self.sign * (np.repeat(price, counts) - self.book.bankruptcy_price[at])
+        gap *= self.book.sizes_base[at]
+        net = np.add.reduceat(gap, start)
+        gains = np.add.reduceat(np.maximum(gap, 0.0), start)
+        return gains, np.maximum(gains - net, 0.0)
+
+
+class _Many:
+    """State of all paths; each is at its own time, since paths do not touch each other."""
+
+    def __init__(self, market: Market, paths: FloatArray, step_s: float) -> None:
+        self.market, self.paths = market, paths
+        self.coordinate: Coordinate = market.coordinate
+        n_paths, self.n_steps = paths.shape
+        self.shock = np.empty((n_paths, self.n_steps + BLOCK))
+        self.shock[:, : self.n_steps] = self.coordinate.move_to(paths)
+        self.shock[:, self.n_steps :] = self.shock[:, self.n_steps - 1 : self.n_steps]
+        self.longs = _Side(market.book.side(self.coordinate, 1.0), n_paths)
+        self.shorts = _Side(market.book.side(self.coordinate, -1.0), n_paths)
+        self.weights, rates = market.decay.modes()
+        self.table = np.exp(-np.outer(rates, step_s * np.arange(1, BLOCK + 1)))
+        self.modes = np.zeros((n_paths, len(rates)))
+        every = whole_steps(market.clock.check_interval_s, step_s, "check_interval_s")
+        self.is_continuous, self.every = every == 0, max(every, 1)
+        impact = market.impact
+        self.slope = impact.slope_per_base if isinstance(impact, LinearImpact) else None
+        self.largest, self.smallest = np.full(n_paths, -np.inf), np.full(n_paths, np.inf)
+        self.last = np.empty(n_paths)
+        self.closed = {1.0: np.zeros(n_paths), -1.0: np.zeros(n_paths)}
+        self.debt, self.unpaid = np.zeros(n_paths), np.zeros(n_paths)
+        self.fund = np.full(n_paths, market.waterfall.fund_quote)
+        self.n_rounds = np.zeros(n_paths, dtype=np.int64)
+
+    def _depression(self, state: FloatArray) -> FloatArray:
+        if self.slope is not None:
+            return np.asarray(self.slope * state)
+        return signed_move(self.market.impact, state)
+
+    def run(self) -> ManyRuns:
+        active = np.arange(len(self.paths))
+        at = np.zeros(len(self.paths), dtype=np.int64)
+        while active.size:
+            at[active] += self._advance(active, at[active])
+            active = active[at[active] < self.n_steps]
+        price_at = self.coordinate.price_at
+        return ManyRuns(
+            lowest_price=price_at(self.largest),
+            highest_price=price_at(self.smallest),
+            last_price=price_at(self.last),
+            lowest_fundamental_price=self.paths.min(axis=1),
+            closed_long_base=self.closed[1.0],
+            closed_short_base=self.closed[-1.0],
+            bad_debt_quote=self.debt,
+            fund_after_quote=self.fund,
+            shortfall_quote=self.unpaid,
+            n_rounds=self.n_rounds,
+        )
+
+    def _advance(self, paths: IntArray, start: IntArray) -> IntArray:
+        """Take each path to its next event or to the end of its block; returns steps taken."""
+        steps = np.arange(BLOCK)
+        # Row by row, a block is one copy of neighbouring numbers.
+        moves = sliding_window_view(self.shock, BLOCK, axis=1)[paths, start]
+        moves = moves + self._depression(self.modes[paths] @ self.table)
+        is_due = moves >= self.longs.next_move[paths, None]
+        is_due |= moves <= -self.shorts.next_move[paths, None]
+        if self.every > 1:
+            is_due &= (start[:, None] + steps) % self.every == 0
+        left = np.minimum(self.n_steps - start, BLOCK)
+        first = is_due.argmax(axis=1)
+        rows = np.arange(len(paths))
+        is_hit = is_due[rows, first] & (first < left)
+        taken = np.where(is_hit, first + 1, left)
+        self.modes[paths] *= self.table[:, taken - 1].T
+        now = moves[rows, taken - 1]
+        # Beyond the last step taken the block repeats it, so that extremes see only what was.
+        moves[steps >= taken[:, None]] = np.repeat(now, BLOCK - taken)
+        self.largest[paths] = np.maximum(self.largest[paths], moves.max(axis=1))
+        self.smallest[paths] = np.minimum(self.smallest[paths], moves.min(axis=1))
+        self.last[paths] = now
+        if is_hit.any():
+            self._look(paths[is_hit], (start + first)[is_hit])
+        return np.asarray(taken)
+
+    def _look(self, due: IntArray, step: IntArray) -> None:
+        """Close what is due on some paths, each at its own step."""
+        while due.size:
+            self.n_rounds[due] += 1
+            mark = self.last[due]
+            for side in (self.longs, self.shorts):
+                against = side.sign * mark
+                hit = against >= side.next_move[due]
+                if hit.any():
+                    self._close(side, due[hit], step[hit], against[hit])
+            now = self.last[due]
+            self.largest[due] = np.maximum(self.largest[due], now)
+            self.smallest[due] = np.minimum(self.smallest[due], now)
+            if not self.is_continuous:
+                return
+            is_due = now >= self.longs.next_move[due]
+            is_due |= now <= -self.shorts.next_move[due]
+            due, step = due[is_due], step[is_due]
+
+    def _close(self, side: _Side, paths: IntArray, step: IntArray, against: FloatArray) -> None:
+        before, quantity = side.take(paths, against)
+        self.modes[paths] += side.sign * quantity[:, None] * self.weights
+        state = self.modes[paths].sum(axis=1)
+        self.last[paths] = self.shock[paths, step] + self._depression(state)
+        price = self.coordinate.price_at(self.last[paths])
+        gains, losses = side.settle(paths, before, price)
+        self.closed[side.sign][paths] += quantity
+        self.debt[paths] += losses
+        available = self.fund[paths] + self.market.waterfall.surplus_share_to_fund * gains
+        paid = np.minimum(losses, available)
+        self.fund[paths] = available - paid
+        self.unpaid[paths] += losses - paid
