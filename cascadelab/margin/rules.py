@@ -334,9 +334,8 @@ class ContractRules(Displayed):
             if table is None:
                 continue
             value = self.notional(ledger, ledger.entry_price)[rows]
-            above = np.flatnonzero(value > table.cap * (1.0 + 1e-9))
-            if above.size:
-                first = int(above[0])
+            if value.max(initial=0.0) > table.cap * (1.0 + 1e-9):
+                first = int(np.argmax(value > table.cap * (1.0 + 1e-9)))
                 row = first if isinstance(rows, slice) else int(rows[first])
                 raise LeverageAboveCap.above_last_tier(row, float(value[first]), table.cap)
             if not np.isfinite(table.max_leverage).any():
