@@ -185,14 +185,14 @@ def cross_margin() -> Ratio:
     def radius() -> dynamics.cross.CrossRun:
         return _CrossEngine(market, paths, 1.0, RadiusSearch(book)).run()
 
-    ratio = compare(radius, products, n_rounds=3) * DAY_S / n_timed
+    ratio = compare(radius, products, n_rounds=5) * DAY_S / n_timed
     run = radius()
     return Ratio(
         job="cross margin, 1e5 accounts in 10 assets, a day of seconds",
         baseline=f"a matrix-vector product per second ({n_timed} timed)",
         ratio=ratio,
         floor=100.0,
-        n_rounds=3,
+        n_rounds=5,
         note=f"{run.n_closed:,} accounts closed in {run.n_rounds:,} rounds",
     )
 

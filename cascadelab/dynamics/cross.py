@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: Accounts in the inner and in the outer list, and the largest skin of the inner one.
-N_CANDIDATES, N_OUTER, LARGEST_SKIN = 1000, 20_000, 0.05
+N_CANDIDATES, N_OUTER, LARGEST_SKIN = 800, 20_000, 0.05
 #: Steps in a block after an event, and at most.
 FIRST_BLOCK, LARGEST_BLOCK = 32, 256
 
