@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.timing import Ratio
+
 __all__ = ["ratios"]
 
 N_ROWS = 5_000_000
@@ -44,6 +46,8 @@ n, flow = bars.height, float(bars["flow_base"].sum())
 """
 _FRAME = """
 import json, re, sys, time
+
+from benchmarks.timing import Ratio
 path = sys.argv[1]
 {imports}
 start = time.perf_counter()
@@ -94,7 +98,7 @@ def _median(runs: list[dict[str, float]], key: str) -> float:
     return statistics.median(run[key] for run in runs)
 
 
-def ratios(n_rows: int = N_ROWS, n_rounds: int = N_ROUNDS) -> list[dict[str, object]]:
+def ratios(n_rows: int = N_ROWS, n_rounds: int = N_ROUNDS) -> list[Ratio]:
     """Ratios of pandas to cascadelab: job, baseline, ratio, floor.
 
     Parameters
@@ -119,15 +123,16 @@ def ratios(n_rows: int = N_ROWS, n_rounds: int = N_ROUNDS) -> list[dict[str, obj
                 runs[job].append(_run(work, path))
     _require_equal(runs)
 
-    def row(job: str, baseline: str, key: str, floor: float) -> dict[str, object]:
-        ratio = _median(runs[baseline], key) / _median(runs[job], key)
+    def row(job: str, baseline: str, key: str, floor: float) -> Ratio:
         unit = "time" if key == "seconds" else "peak memory"
-        return {
-            "job": f"aggTrades {job} to 1 s bars, {unit}",
-            "baseline": f"{baseline}, {_median(runs[baseline], key):.3g} {key}",
-            "ratio": ratio,
-            "floor": floor,
-        }
+        return Ratio(
+            job=f"{n_rows:,} aggregate trades from {job} to 1 s bars, {unit}",
+            baseline=baseline,
+            ratio=_median(runs[baseline], key) / _median(runs[job], key),
+            floor=floor,
+            n_rounds=n_rounds,
+            note="each in a process of its own",
+        )
 
     return [
         row("zip", "pandas zip", "seconds", 1.5),
@@ -146,9 +151,3 @@ def _require_equal(runs: dict[str, list[dict[str, float]]]) -> None:
             if not is_same:
                 problem = f"{job} gives {result}, the first pipeline {first}"
                 raise RuntimeError(problem)
-
-
-if __name__ == "__main__":
-    for line in ratios():
-        floor = f"floor {line['floor']:.2f}; {line['baseline']}"
-        print(f"{line['job']:<45}{line['ratio']:>9.2f} ({floor})")
