@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cascadelab.estimate import (
+    Hac,
     Robust,
     cross_section,
     engine_clock,
@@ -34,6 +35,13 @@ def kyle(rng):
     flow = moving_average(rng, 800, width=2)
     fit = kyle_slope(0.5 * flow + moving_average(rng, 800, width=2), flow)
     return fit.interval("signed flow"), 0.5
+
+
+def kyle_of_long_dependence(rng):
+    """Dependence over four bars wants more rows and lags: the rule covers 0.8975 at 800 rows."""
+    flow = moving_average(rng, 3200)
+    outcome = 0.5 * flow + moving_average(rng, 3200)
+    return kyle_slope(outcome, flow, errors=Hac(n_lags=12)).interval("signed flow"), 0.5
 
 
 def depth(rng):
@@ -122,7 +130,19 @@ def weak(rng):
     return tf_interval(fit.estimate[-1], fit.std_error[-1], first).intervals[0], 2.0
 
 
-CASES = (kyle, depth, clock, jump, off_book, coins, granular, roots, blocks, response)
+CASES = (
+    kyle,
+    kyle_of_long_dependence,
+    depth,
+    clock,
+    jump,
+    off_book,
+    coins,
+    granular,
+    roots,
+    blocks,
+    response,
+)
 CASES += (hasbrouck, tail, weak)
 
 

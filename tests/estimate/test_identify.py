@@ -313,3 +313,23 @@ def test_placebos_pass_on_clean_data_and_catch_a_pre_trend(draw):
 
 def test_error_kind_is_named_in_words(draw):
     assert "Bartlett kernel, 12 lags (chosen)" in shock(draw, errors=Hac(n_lags=12)).error_kind
+
+
+@pytest.mark.slow
+def test_s6_random_levels_reject_as_often_as_stated_where_levels_mean_nothing():
+    p_values = []
+    for seed in range(260):
+        rng = np.random.default_rng(seed)
+        path = 100 * np.exp(np.cumsum(rng.normal(0, 0.002, 4000)))
+        if path.min() > 94.0:
+            continue  # levels must be reached
+        levels = np.sort(rng.uniform(path.min(), 99.5, 40))
+        try:
+            found = near_miss(path, levels, near_fraction=0.005, horizon=6, rng=rng, n_placebo=99)
+        except DataError:
+            continue  # only hits, or only misses: nothing to compare
+        p_values.append(found.test("random levels").p_value)
+    tried = np.array(p_values)
+    assert tried.size > 100
+    assert np.mean(tried < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / tried.size)
+    assert 0.35 < np.mean(tried < 0.5) < 0.65
