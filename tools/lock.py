@@ -19,7 +19,7 @@ def main(uv: str) -> None:
     first = next(iter(GROUPS))
     for lock, extras in GROUPS.items():
         command = [uv, "pip", "compile", "--universal", "--generate-hashes", "--no-header"]
-        command += ["--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
+        command += ["--python-version", "3.11"]
         command += [f"--extra={extra}" for extra in extras]
         command += [] if lock == first else ["--constraint", first]
         subprocess.run([*command, "pyproject.toml", "-q", "-o", lock], cwd=ROOT, check=True)

@@ -15,6 +15,7 @@ from cascadelab.history.binance import AGG_TRADES
 from cascadelab.history.binance_flow import TRADES
 from cascadelab.history.contracts import COINS, Contract
 from cascadelab.history.reading import make_context, recognised_blocks
+from cascadelab.history.transforms import bar_columns
 
 __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volume_bars"]
 
@@ -30,22 +31,13 @@ def _require_positive(name: str, value: float) -> None:
 
 
 def _grouped(trades: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
-    size, signed = pl.col("size_base"), pl.col("quantity_base")
     return (
         trades.with_columns(bar=group)
         .group_by("bar", maintain_order=True)
         .agg(
             opened_at=pl.col("traded_at").first(),
             closed_at=pl.col("traded_at").last(),
-            open=pl.col("price").first(),
-            high=pl.col("price").max(),
-            low=pl.col("price").min(),
-            close=pl.col("price").last(),
-            volume_base=size.sum(),
-            bought_base=size.filter(signed > 0).sum(),
-            sold_base=size.filter(signed < 0).sum(),
-            flow_base=signed.sum(),
-            n_trades=pl.len().cast(pl.Int64),
+            **bar_columns(),
         )
         .drop("bar")
     )

@@ -15,7 +15,7 @@ from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
-from cascadelab.history.records import Row, json_lines
+from cascadelab.history.records import Row, finish_spans, json_lines
 from cascadelab.history.source import Head, Source
 
 __all__ = ["FORMATS", "read_liquidations", "read_order_book", "read_trades"]
@@ -45,12 +45,6 @@ def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     )
 
 
-def _finish_spans(
-    frame: pl.DataFrame, quality: Quality, _: Context
-) -> tuple[pl.DataFrame, Quality]:
-    return frame, check_pauses(quality)
-
-
 TRADES = Format(
     name="bybit_trades",
     kind="trades",
@@ -70,7 +64,7 @@ TRADES = Format(
     ),
     begin=_state,
     tidy=_tidy_trades,
-    finish=_finish_spans,
+    finish=finish_spans,
 )
 
 
@@ -110,7 +104,7 @@ SPOT_TRADES = Format(
     ),
     begin=_begin_spot,
     tidy=_tidy_spot,
-    finish=_finish_spans,
+    finish=finish_spans,
 )
 
 _BOOK_FIELDS = (

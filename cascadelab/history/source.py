@@ -187,7 +187,7 @@ class Source:
                 yield chunk
         except DAMAGED as error:
             raise self._damaged(error) from error
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:  # zipfile says so of an unknown compression
             # isal, lz4 and zstandard have errors of their own, or plain RuntimeErrors.
             if self.packing in ("lz4", "zstd"):
                 raise self._damaged(error) from error

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-__all__ = ["bars_from_trades", "returns_and_flow"]
+__all__ = ["bar_columns", "bars_from_trades", "returns_and_flow"]
 
 
 def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
@@ -26,22 +26,35 @@ def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
         ``sold_base``, ``flow_base`` (bought less sold), ``n_trades``. Bars without a trade have
         no row: nothing is filled in.
     """
-    size, signed = pl.col("size_base"), pl.col("quantity_base")
     return (
         trades.sort("traded_at", maintain_order=True)
         .group_by(opened_at=pl.col("traded_at").dt.truncate(every), maintain_order=True)
-        .agg(
-            open=pl.col("price").first(),
-            high=pl.col("price").max(),
-            low=pl.col("price").min(),
-            close=pl.col("price").last(),
-            volume_base=size.sum(),
-            bought_base=size.filter(signed > 0).sum(),
-            sold_base=size.filter(signed < 0).sum(),
-            flow_base=signed.sum(),
-            n_trades=pl.len().cast(pl.Int64),
-        )
+        .agg(**bar_columns())
     )
+
+
+def bar_columns() -> dict[str, pl.Expr]:
+    """Columns of a bar from the trades of one group, in order of time.
+
+    Returns
+    -------
+    dict of str to polars.Expr
+        ``open``, ``high``, ``low``, ``close``, ``volume_base``, ``bought_base``, ``sold_base``,
+        ``flow_base`` (bought less sold), ``n_trades``, from ``price``, ``size_base`` and
+        ``quantity_base`` (signed, bought positive).
+    """
+    price, size, signed = pl.col("price"), pl.col("size_base"), pl.col("quantity_base")
+    return {
+        "open": price.first(),
+        "high": price.max(),
+        "low": price.min(),
+        "close": price.last(),
+        "volume_base": size.sum(),
+        "bought_base": size.filter(signed > 0).sum(),
+        "sold_base": size.filter(signed < 0).sum(),
+        "flow_base": signed.sum(),
+        "n_trades": pl.len().cast(pl.Int64),
+    }
 
 
 def returns_and_flow(bars: pl.DataFrame, cascade_from: datetime, every: timedelta) -> pl.DataFrame:
