@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
@@ -14,6 +15,10 @@ __all__ = ["exact_rounds", "moves_of_shocks", "moves_of_slopes"]
 
 #: How many entries of the thinned book one shock is worth.
 _ENTRIES_PER_SHOCK = 16
+#: Groups of positions one shock is worth when many slopes are asked, and slopes under one chord.
+_GROUPS_PER_SHOCK, _SLOPES_PER_CHORD = 64, 25
+#: Positions looked at one after the other from the start, and scenarios in one piece of that.
+_WINDOW, _CHUNK = 16, 2048  # the window is a power of two
 #: Share of the largest move by which the pass over the book is kept on the safe side of rounding.
 _ROUNDING = 1e-12
 
@@ -71,17 +76,14 @@ def moves_of_slopes(
     Returns
     -------
     moves, quantities_base : ndarray of shape (n_slopes, n_shocks)
+
+    Notes
+    -----
+    What a group of positions needs of the shock, max(levels[k] - slope * C_k), is convex in the
+    slope: a chord between two slopes lies above it. So a few passes over the book bound what
+    every group needs under every slope, closely.
     """
-    thinning = max(1, flow.n_positions // (_ENTRIES_PER_SHOCK * max(len(shocks), 1)))
-    levels, known = _thinned(flow, thinning)
-    closed = np.empty((len(slopes_per_base), len(shocks)), dtype=np.int64)
-    safe = shocks - _room(flow, shocks)
-    needed = np.empty_like(levels)
-    for row, slope in enumerate(slopes_per_base.tolist()):
-        np.multiply(known, -slope, out=needed)
-        needed += levels
-        np.maximum.accumulate(needed, out=needed)
-        closed[row] = thinning * needed.searchsorted(safe, "right")
+    closed = _closed_for_sure(flow, slopes_per_base, shocks - _room(flow, shocks))
     slope_of = np.repeat(slopes_per_base, len(shocks))
     moves, sold = exact_rounds(
         flow,
@@ -112,12 +114,12 @@ def exact_rounds(
         the plain rounds.
     """
     levels, cumulative = flow.sorted_thresholds, flow.cumulative_base
-    closed = closed.copy()
+    closed = _walked(flow, pressed, capacity, shocks, closed)
     active: IntArray = np.arange(len(shocks))
     sold = np.minimum(cumulative[closed], capacity)
     moves = shocks + pressed(sold, active)
-    following = np.append(levels, np.inf)
-    active = active[following[closed] <= moves]
+    active = active[closed < len(levels)]
+    active = active[levels[closed[active]] <= moves[active]]
     while active.size:
         due = levels.searchsorted(moves[active], "right")
         totals = cumulative[due]
@@ -128,6 +130,74 @@ def exact_rounds(
         moves[active] = shocks[active] + pressed(sold[active], active)
         active = active[totals <= capacity]
     return moves, sold
+
+
+def _closed_for_sure(flow: LedgerFlow, slopes: FloatArray, shocks: FloatArray) -> IntArray:
+    """Positions closed at least, in whole groups; shape (n_slopes, n_shocks)."""
+    share = flow.n_positions // (_GROUPS_PER_SHOCK * max(len(shocks), 1))
+    group = max(1 << share.bit_length(), _WINDOW)
+    closed = np.zeros((len(slopes), len(shocks)), dtype=np.int64)
+    order = np.argsort(slopes)
+    ends = order[[*range(0, len(order), _SLOPES_PER_CHORD), -1]] if len(order) else order
+    needed = [_needed(flow, slope, group) for slope in slopes[ends].tolist()]
+    for rank, row in enumerate(order.tolist()):
+        left = rank // _SLOPES_PER_CHORD
+        low, high = slopes[ends[left]], slopes[ends[left + 1]]
+        weight = (slopes[row] - low) / (high - low) if high > low else 0.0
+        chord = (1.0 - weight) * needed[left] + weight * needed[left + 1]
+        closed[row] = group * _first_above(chord, shocks)
+    return closed
+
+
+def _needed(flow: LedgerFlow, slope: float, group: int) -> FloatArray:
+    """Shock that closes every position of a group once those before are closed, per group."""
+    whole = group * _WINDOW
+    n_whole = len(flow.sorted_thresholds) // whole * whole
+    needed = flow.cumulative_base[:n_whole] * -slope
+    needed += flow.sorted_thresholds[:n_whole]
+    return _halved(needed, group)
+
+
+def _halved(values: FloatArray, group: int) -> FloatArray:
+    """Maxima of groups; the size of a group is a power of two."""
+    while group > 1:
+        values, group = np.maximum(values[::2], values[1::2]), group // 2
+    return values
+
+
+def _first_above(values: FloatArray, limits: FloatArray) -> IntArray:
+    """Place of the first value above each limit; the number of values where there is none."""
+    if not len(values):
+        return np.zeros(len(limits), dtype=np.int64)
+    highest = np.maximum.accumulate(_halved(values, _WINDOW))
+    block = np.minimum(highest.searchsorted(limits, "right"), len(highest) - 1)
+    is_above = values.reshape(-1, _WINDOW)[block] > limits[:, None]
+    within = np.where(highest[-1] > limits, is_above.argmax(axis=1), _WINDOW)
+    return _WINDOW * block + within
+
+
+def _walked(
+    flow: LedgerFlow, pressed: Pressed, capacity: float, shocks: FloatArray, closed: IntArray
+) -> IntArray:
+    """Positions closed after the next few were asked one by one; near the end of the book, as is.
+
+    The positions after the start lie side by side, so that asking a window of them costs less
+    than one bisection of the book.
+    """
+    levels, cumulative = flow.sorted_thresholds, flow.cumulative_base
+    closed = closed.copy()
+    if len(levels) < _WINDOW:
+        return closed
+    next_levels = sliding_window_view(levels, _WINDOW)
+    sold_before = sliding_window_view(cumulative[:-1], _WINDOW)
+    rows = np.flatnonzero(closed < len(next_levels))
+    for start in range(0, len(rows), _CHUNK):
+        some = rows[start : start + _CHUNK]
+        sold = sold_before[closed[some]]
+        moves = shocks[some, None] + pressed(np.minimum(sold, capacity), some[:, None])
+        stops = (next_levels[closed[some]] > moves) | (sold > capacity)
+        closed[some] += np.where(stops.any(axis=1), stops.argmax(axis=1), _WINDOW)
+    return closed
 
 
 def _thinned(flow: LedgerFlow, thinning: int) -> tuple[FloatArray, FloatArray]:

@@ -14,6 +14,7 @@ from cascadelab.calibrate import impact_from_depth, scale_to_move
 from cascadelab.criticality import fixed_points, jumps, move_image
 from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.margin import FlatRules
+from cascadelab.rng import generator
 from cascadelab.sweep import phase_cube, phase_diagram, solve_shocks
 
 PRICE = cl.Coordinate(reference_price=100.0)
@@ -267,6 +268,38 @@ def test_every_scenario_of_a_cube_is_what_solve_says(lots, n_shocks):
             singles = [cl.solve(flow, cl.LinearImpact(slope_per_base=slope), s) for s in shocks]
             assert cube.moves[b, i].tolist() == [c.move for c in singles]
             assert cube.is_exhausted[b, i].tolist() == [c.status == "exhausted" for c in singles]
+
+
+@pytest.mark.parametrize("n_slopes", [0, 1, 2, 26, 60])
+def test_a_cube_over_a_large_book_is_what_solve_says(n_slopes):
+    # Integer lots on a grid of ticks: sums are exact, ties are common, and solve is the judge.
+    rng = generator(3)
+    ticks = rng.integers(-50, 4_000, 6_000) / 64.0
+    flow = cl.LedgerFlow(ticks, rng.integers(0, 9, 6_000).astype(float), PRICE)
+    steep = 60.0 / flow.gross_base
+    slopes = rng.permutation(np.append(np.geomspace(steep / 1e4, 40 * steep, 59), 0.0))[:n_slopes]
+    shocks = np.array([0.0, 0.25, 3.0, 7.5, 7.5, 31.0, 62.0, 500.0])
+    cube = phase_cube([flow], slopes, shocks)
+    assert cube.moves.shape == (1, n_slopes, 8)
+    for i, slope in enumerate(slopes.tolist()):
+        impact = cl.LinearImpact(slope_per_base=slope)
+        singles = [cl.solve(flow, impact, s) for s in shocks.tolist()]
+        assert cube.moves[0, i].tolist() == [c.move for c in singles]
+        assert cube.quantities_base[0, i].tolist() == [c.quantity_base for c in singles]
+
+
+@given(
+    st.lists(
+        st.floats(allow_subnormal=True) | st.sampled_from([1.0, 1.0 + 2**-52, -1.0]), max_size=80
+    )
+)
+def test_a_sorted_book_has_rising_thresholds_and_ties_in_their_own_order(values):
+    levels = np.array(values) + 0.0  # one kind of zero
+    sizes = 2.0 ** np.arange(len(levels)) / 2.0**40
+    flow = cl.LedgerFlow(levels, sizes, PRICE)
+    expected = np.argsort(levels, kind="stable")[: int((levels < np.inf).sum())]
+    assert flow.sorted_thresholds.tolist() == levels[expected].tolist()
+    assert flow.cumulative_base.tolist() == [0.0, *np.cumsum(sizes[expected]).tolist()]
 
 
 @given(LOTS, st.integers(1, 30))
