@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from functools import cache
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,8 @@ __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volu
 _NEEDED = ("price", "quantity", "qty", "transact_time", "time", "is_buyer_maker")
 #: Smaller than the usual block: little is held, and a block fits the cache of a core.
 _BLOCK_BYTES = 4 * 2**20
+#: Blocks parsed side by side: the parser uses one core for a block.
+_WORKERS = 2
 _SUMS = ("volume_base", "bought_base", "sold_base", "flow_base")
 
 
@@ -143,12 +149,17 @@ def stream_bars(
     if step_us < 1:
         raise ParameterError(f"every_s is {every_s!r}; expected at least 1e-6. Pass more.")
     context = make_context(path, symbol, contract)
-    state, raw = recognised_blocks(context, [AGG_TRADES, TRADES], _NEEDED, _BLOCK_BYTES)
-    parts = list(_partial_bars(raw, state.contract or COINS, step_us, context.source.path))
-    bars = pl.concat(parts)
+    state, calls = recognised_blocks(context, [AGG_TRADES, TRADES], _NEEDED, _BLOCK_BYTES)
+    where = context.source.path
+    work = partial(_bars_of_block, contract=state.contract or COINS, step_us=step_us, path=where)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        parts = [part for part in _a_few_ahead(pool, work, calls) if part.n_trades]
+    if any(after.first_us < before.last_us for before, after in pairwise(parts)):
+        raise _disorder(where)
     # A bar cut by the end of a block comes in two parts, one after the other.
     return (
-        bars.group_by("opened_at", maintain_order=True)
+        pl.concat([part.bars for part in parts])
+        .group_by("opened_at", maintain_order=True)
         .agg(
             pl.col("open").first(),
             pl.col("high").max(),
@@ -161,26 +172,54 @@ def stream_bars(
     )
 
 
-def _partial_bars(
-    blocks: Iterator[pl.DataFrame], contract: Contract, step_us: int, path: Path
-) -> Iterator[pl.DataFrame]:
-    last = np.iinfo(np.int64).min
-    for frame in blocks:
-        if frame.is_empty():
-            continue
-        is_aggregate = "transact_time" in frame.columns
-        time = frame["transact_time" if is_aggregate else "time"].to_physical().to_numpy()
-        price = frame["price"].to_numpy()
-        size = frame["quantity" if is_aggregate else "qty"].to_numpy()
-        if not contract.is_coins:
-            size = size * contract.face
-            size = size / price if contract.face_currency == "quote" else size
-        if time[0] < last or (np.diff(time) < 0).any():
-            problem = "Rows are not in the order of time, so they cannot be streamed."
-            cure = "Use history.read(path) and transforms.bars_from_trades(...)."
-            raise DataError.in_file(path, problem, cure)
-        last = int(time[-1])
-        yield _reduced(time, price, size, frame["is_buyer_maker"].to_numpy(), step_us)
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Bars of one block, and the times of its first and last trade."""
+
+    n_trades: int
+    first_us: int = 0
+    last_us: int = 0
+    bars: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+def _a_few_ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Callable[[], pl.DataFrame]], _Part],
+    calls: Iterator[Callable[[], pl.DataFrame]],
+) -> Iterator[_Part]:
+    """Results in the order of the calls; as many blocks are held as there are workers, and one."""
+    waiting: deque[Future[_Part]] = deque()
+    for call in calls:
+        waiting.append(pool.submit(work, call))
+        if len(waiting) > _WORKERS:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _bars_of_block(
+    parse: Callable[[], pl.DataFrame], contract: Contract, step_us: int, path: Path
+) -> _Part:
+    frame = parse()
+    if frame.is_empty():
+        return _Part(n_trades=0)
+    is_aggregate = "transact_time" in frame.columns
+    time = frame["transact_time" if is_aggregate else "time"].to_physical().to_numpy()
+    price = frame["price"].to_numpy()
+    size = frame["quantity" if is_aggregate else "qty"].to_numpy()
+    if not contract.is_coins:
+        size = size * contract.face
+        size = size / price if contract.face_currency == "quote" else size
+    if (time[1:] < time[:-1]).any():
+        raise _disorder(path)
+    bars = _reduced(time, price, size, frame["is_buyer_maker"].to_numpy(), step_us)
+    return _Part(n_trades=len(time), first_us=int(time[0]), last_us=int(time[-1]), bars=bars)
+
+
+def _disorder(path: Path) -> DataError:
+    problem = "Rows are not in the order of time, so they cannot be streamed."
+    cure = "Use history.read(path) and transforms.bars_from_trades(...)."
+    return DataError.in_file(path, problem, cure)
 
 
 def _reduced(

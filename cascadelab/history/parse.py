@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.source import Block, count_lines
+from cascadelab.history.source import Block
 from cascadelab.history.times import EPOCH_UNITS, epoch_column, from_any, from_seconds, from_text
 
 __all__ = ["NULL_WORDS", "Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
@@ -194,8 +194,7 @@ def _quickly(
         )
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    n_lines = count_lines(block.data) + (not block.data.endswith(b"\n"))
-    if raw.height != n_lines or _has_padding(block.data):
+    if raw.height != block.n_lines or _has_padding(block.data):
         return None
     raw = raw.select([field.name for field in fields])
     frame = _times(raw, fields)

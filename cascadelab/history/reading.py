@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -208,8 +208,10 @@ def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.Data
 
 def recognised_blocks(
     context: Context, formats: Sequence[Format], names: Sequence[str], block_bytes: int
-) -> tuple[State, Iterator[pl.DataFrame]]:
-    """State of a delimited file and some of its typed columns in blocks, with their own names.
+) -> tuple[State, Iterator[Callable[[], pl.DataFrame]]]:
+    """State of a delimited file and calls that parse its blocks, one call a block.
+
+    A call gives some typed columns of its block, with their own names; calls may run side by side.
 
     Parameters
     ----------
@@ -235,7 +237,11 @@ def recognised_blocks(
         problem = "There are no rows."
         raise DataError.in_file(path, problem, "Download the file again.")
     state = chosen.begin(first, context)
-    return state, chain([first], (parse_block(item, some, path).frame for item in blocks))
+
+    def parsed(item: Block) -> pl.DataFrame:
+        return parse_block(item, some, path).frame
+
+    return state, chain([lambda: first], (partial(parsed, item) for item in blocks))
 
 
 def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Format, Layout]:

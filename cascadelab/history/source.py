@@ -10,6 +10,7 @@ import hashlib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
 from threading import Thread
@@ -26,7 +27,6 @@ __all__ = [
     "Block",
     "Head",
     "Source",
-    "count_lines",
     "open_source",
 ]
 
@@ -43,12 +43,19 @@ _DOCUMENT_LIMIT_BYTES = 2**30
 _AGAIN = "Download the file again."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """Whole lines of a file, and the number (from 1) of the first of them."""
 
     data: bytes
     first_line: int
+
+    @cached_property
+    def n_lines(self) -> int:
+        """Number of lines; the last one of a file may lack its end."""
+        # numpy releases the interpreter, which bytes.count does not.
+        n_ends = int(np.count_nonzero(np.frombuffer(self.data, dtype=np.uint8) == 10))
+        return n_ends + (not self.data.endswith(b"\n"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +178,7 @@ class Source:
                 problem = f"One line is longer than {block_bytes:,} bytes; tables have short lines."
                 raise DataError.in_file(self.path, problem, _AGAIN, line)
             block = Block(data[:cut], line)
-            line += count_lines(block.data)
+            line += block.n_lines
             yield block
             kept, size = [data[cut:]], len(data) - cut
         rest = b"".join(kept)
@@ -329,11 +336,6 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 def _words(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).rstrip(".")
-
-
-def count_lines(data: bytes) -> int:
-    """Number of line ends; numpy releases the interpreter, which bytes.count does not."""
-    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == 10))
 
 
 def _one_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
