@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
+import mesa
 import numpy as np
 
 import cascadelab as cl
@@ -18,6 +20,37 @@ N_POSITIONS = 100_000
 LEVERAGE_FACTORS = np.linspace(0.7, 1.5, 20)
 SHOCKS = np.linspace(0.05, 0.20, 100)
 MAINTENANCE = 0.005
+
+
+class AgentPosition(mesa.Agent):  # type: ignore[misc]
+    """A position that sells once the mark is below its liquidation price."""
+
+    def __init__(self, model: AgentBook, due: float, size: float) -> None:
+        super().__init__(model)
+        self.due, self.size, self.is_open = due, size, True
+
+    def step(self) -> None:
+        """Look at the mark, and sell."""
+        if self.is_open and self.model.mark < self.due:
+            self.is_open = False
+            self.model.sold += self.size
+
+
+class AgentBook(mesa.Model):  # type: ignore[misc]
+    """A book whose mark moves once all positions have looked at it."""
+
+    def __init__(self, due: np.ndarray, size: np.ndarray) -> None:
+        super().__init__()
+        self.mark, self.sold, self.total = 90.0, 0.0, float(size.sum())
+        for price, quantity in zip(due.tolist(), size.tolist(), strict=True):
+            AgentPosition(self, price, quantity)
+
+    def step(self) -> None:
+        """One round."""
+        before = self.sold
+        self.agents.do("step")
+        self.mark = 90.0 * math.exp(-self.sold / (4 * self.total))
+        self.running = self.sold > before
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -105,7 +138,44 @@ def every_shock() -> Ratio:
     )
 
 
-def many_books() -> Ratio:
+def book_by_hand(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Liquidation prices and sizes of 10,000 positions, drawn as `draw_long_flow` draws them."""
+    entry = 100.0 * np.exp(-0.04 * rng.standard_exponential(10_000))
+    leverage = 2 + 48 * rng.beta(1.3, 12.0, 10_000)
+    size = np.exp(8.5 + 1.4 * rng.standard_normal(10_000)) / entry
+    return entry * (1 - 1 / leverage) / (1 - MAINTENANCE), size
+
+
+def books_by_hand(n_books: int) -> list[float]:
+    """What one would write in NumPy."""
+    rng = generator(7)
+    moves = []
+    for _ in range(n_books):
+        due, size = book_by_hand(rng)
+        mark, sold, total = 90.0, 0.0, size.sum()
+        while True:
+            quantity = size[mark < due].sum()
+            if quantity <= sold:
+                break
+            sold = quantity
+            mark = 90.0 * np.exp(-quantity / (4 * total))
+        moves.append(100.0 - mark)
+    return moves
+
+
+def books_of_agents(n_books: int) -> list[float]:
+    """What one would write in Mesa: an agent a position, asked each round."""
+    rng = generator(7)
+    moves = []
+    for _ in range(n_books):
+        book = AgentBook(*book_by_hand(rng))
+        while book.running:
+            book.step()
+        moves.append(100.0 - book.mark)
+    return moves
+
+
+def many_books() -> list[Ratio]:
     """A hundred books of 10,000, drawn and solved."""
     price = cl.Coordinate(reference_price=100.0)
 
@@ -122,33 +192,26 @@ def many_books() -> Ratio:
             moves.append(cl.solve(flow, impact, 10.0).move)
         return moves
 
-    def by_hand() -> list[float]:
-        rng = generator(7)
-        moves = []
-        for _ in range(100):
-            entry = 100.0 * np.exp(-0.04 * rng.standard_exponential(10_000))
-            leverage = 2 + 48 * rng.beta(1.3, 12.0, 10_000)
-            size = np.exp(8.5 + 1.4 * rng.standard_normal(10_000)) / entry
-            due = entry * (1 - 1 / leverage) / (1 - MAINTENANCE)
-            mark, sold, total = 90.0, 0.0, size.sum()
-            while True:
-                quantity = size[mark < due].sum()
-                if quantity <= sold:
-                    break
-                sold = quantity
-                mark = 90.0 * np.exp(-quantity / (4 * total))
-            moves.append(100.0 - mark)
-        return moves
-
-    np.testing.assert_allclose(job(), by_hand(), rtol=1e-11)
-    return Ratio(
-        job="100 books of 10,000, drawn and solved",
-        baseline="NumPy mask per round, drawn alike",
-        ratio=compare(job, by_hand, n_rounds=7),
-        floor=1.0,
-        n_rounds=7,
-        note="drawing the random numbers is the larger part of both",
-    )
+    np.testing.assert_allclose(job(), books_by_hand(100), rtol=1e-11)
+    np.testing.assert_allclose(job()[:2], books_of_agents(2), rtol=1e-11)
+    return [
+        Ratio(
+            job="100 books of 10,000, drawn and solved",
+            baseline="NumPy mask per round, drawn alike",
+            ratio=compare(job, partial(books_by_hand, 100), n_rounds=7),
+            floor=1.0,
+            n_rounds=7,
+            note="drawing the random numbers is the larger part of both",
+        ),
+        Ratio(
+            job="100 books of 10,000, drawn and solved",
+            baseline=f"Mesa {mesa.__version__}, one agent a position, drawn alike",
+            ratio=20 * compare(job, partial(books_of_agents, 5), n_rounds=5),
+            floor=60.0,
+            n_rounds=5,
+            note="baseline extrapolated from 5 books",
+        ),
+    ]
 
 
 def ratios() -> list[Ratio]:
@@ -157,5 +220,5 @@ def ratios() -> list[Ratio]:
         *phase_diagram(1, 3500.0),
         *phase_diagram(2, 6000.0),
         every_shock(),
-        many_books(),
+        *many_books(),
     ]

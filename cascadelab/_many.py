@@ -172,7 +172,7 @@ def _first_above(values: FloatArray, limits: FloatArray) -> IntArray:
     highest = np.maximum.accumulate(_halved(values, _WINDOW))
     block = np.minimum(highest.searchsorted(limits, "right"), len(highest) - 1)
     is_above = values.reshape(-1, _WINDOW)[block] > limits[:, None]
-    within = np.where(highest[-1] > limits, is_above.argmax(axis=1), _WINDOW)
+    within = np.where(highest[-1] <= limits, _WINDOW, is_above.argmax(axis=1))
     return _WINDOW * block + within
 
 

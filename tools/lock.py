@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = {
-    "requirements-test.lock": ("build", "test", "econ", "cluster", "fast", "dev"),
+    "requirements-test.lock": ("build", "test", "bench", "econ", "cluster", "fast", "dev"),
     "requirements.lock": ("build",),
     "requirements-lab.lock": ("build", "lab"),
 }
