@@ -125,6 +125,23 @@ def _notebooks(given: argparse.Namespace) -> int:
     return 0
 
 
+def _add_block(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    words = "write the print block of executed notebooks as JSON beside them"
+    command = commands.add_parser("block", parents=[shared], help=words, description=words)
+    command.add_argument(
+        "path", nargs="+", type=Path, metavar="NOTEBOOK", help="executed notebooks"
+    )
+    command.set_defaults(work=_block)
+
+
+def _block(given: argparse.Namespace) -> int:
+    from cascadelab.report.extract import write_block
+
+    for path in given.path:
+        print(write_block(path))
+    return 0
+
+
 def _add_data(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     words = "list, fetch, verify and find files of public archives"
     command = commands.add_parser("data", parents=[shared], help=words, description=words)
@@ -178,6 +195,7 @@ def _version(_: argparse.Namespace) -> int:
 COMMANDS: tuple[Callable[[Subparsers, argparse.ArgumentParser], None], ...] = (
     _add_report,
     _add_notebooks,
+    _add_block,
     _add_data,
     _add_version,
 )

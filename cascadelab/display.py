@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
-__all__ = ["Displayed", "Summary", "frame_rows", "number", "render_html", "render_markdown"]
+__all__ = [
+    "FACT_MIME",
+    "Displayed",
+    "Summary",
+    "cell_number",
+    "frame_rows",
+    "number",
+    "publish_fact",
+    "render_html",
+    "render_markdown",
+]
+
+#: Output type under which facts travel inside an executed notebook.
+FACT_MIME = "application/vnd.cascadelab+json"
 
 
 def number(value: object, digits: int = 6) -> str:
@@ -160,3 +175,40 @@ class Displayed:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return self.summary()._repr_mimebundle_()
+
+
+def cell_number() -> int:
+    """Number of the notebook cell that runs now; 0 outside a notebook."""
+    shell = _shell()
+    return 0 if shell is None else int(shell.execution_count)
+
+
+def publish_fact(
+    fact: Mapping[str, Any], shown: Mapping[str, str], private: Mapping[str, Any] | None = None
+) -> None:
+    """Show something in a notebook and let a JSON-plain fact travel in the same output.
+
+    Parameters
+    ----------
+    fact : mapping
+        With a ``kind``; what :mod:`cascadelab.report` reads back from the executed notebook.
+    shown : mapping
+        Output types and texts, ``text/plain`` among them; that one is printed outside a notebook.
+    private : mapping or None
+        For the next run only, never shown.
+    """
+    if _shell() is None:
+        print(shown["text/plain"])
+        return
+    from IPython.display import publish_display_data
+
+    publish_display_data(
+        {**shown, FACT_MIME: dict(fact)},  # type: ignore[no-untyped-call]
+        metadata={FACT_MIME: dict(private)} if private else {},
+    )
+
+
+def _shell() -> Any:
+    """IPython's shell if this runs in one."""
+    module = sys.modules.get("IPython")
+    return None if module is None else module.get_ipython()

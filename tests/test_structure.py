@@ -19,6 +19,7 @@ ROOMS = {
     "schema": 0,
     "rng": 0,
     "display": 0,
+    "fingerprint": 0,
     "files": 0,
     "ledger": 1,
     "margin": 2,

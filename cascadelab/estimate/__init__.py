@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from cascadelab.estimate.block import (
-    Block,
-    DataNote,
-    EnvironmentNote,
-    Evidence,
-    ModelNote,
-    NotDone,
-    SampleNote,
-    default_block,
-)
+from cascadelab.estimate.block import Block, default_block
 from cascadelab.estimate.block_sums import disjoint_block_ols, moving_block_ols
 from cascadelab.estimate.bootstrap import BootstrapResult, bootstrap, wild_cluster_test
 from cascadelab.estimate.checks import assert_predetermined
@@ -25,6 +16,14 @@ from cascadelab.estimate.dynamic import (
     propagator,
 )
 from cascadelab.estimate.events import matched_flow, near_miss, off_book_placebo
+from cascadelab.estimate.evidence import (
+    DataNote,
+    EnvironmentNote,
+    Evidence,
+    ModelNote,
+    NotDone,
+    SampleNote,
+)
 from cascadelab.estimate.facts import fact_table, load_facts
 from cascadelab.estimate.feeds import (
     bar_length_check,

@@ -1,24 +1,28 @@
-"""The default print block: what referees ask for, printed and stored beside every notebook."""
+"""The default print block: what referees ask for, shown and stored with every notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from cascadelab.display import Displayed, Summary
-from cascadelab.errors import ReportError
-from cascadelab.estimate.checks import assert_predetermined
-from cascadelab.estimate.gain import Gain
-from cascadelab.estimate.hypothesis import HypothesisTest
-from cascadelab.estimate.identify import ExposureTimes, IdentifiedEstimate
+from cascadelab.display import Displayed, Summary, cell_number, publish_fact
+from cascadelab.estimate.evidence import (
+    DataNote,
+    EnvironmentNote,
+    Evidence,
+    ModelNote,
+    NotDone,
+    SampleNote,
+)
+from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.multiple import holm
 from cascadelab.estimate.record import canonical_json, plain
 from cascadelab.files import write_whole
+from cascadelab.fingerprint import code_hash, commit, versions
 
 __all__ = [
     "Block",
@@ -31,180 +35,8 @@ __all__ = [
     "default_block",
 ]
 
-_PACKAGES = ("numpy", "scipy", "polars", "statsmodels", "altair")
 _WATERMARK = "SYNTHETIC DATA"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NotDone:
-    """A section that a notebook leaves out, with the reason; the reason is printed.
-
-    Parameters
-    ----------
-    reason : str
-        One sentence; an empty one is refused.
-    """
-
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise ReportError(
-                "A section was left out without a reason. Expected one sentence. Give reason=."
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataNote:
-    """One data source of the notebook.
-
-    Parameters
-    ----------
-    source, sha256, licence : str
-    first_at, last_at : str
-        UTC span, ISO.
-    n_rows, n_gaps, n_duplicates : int
-    feed_rule : str
-        What the venue leaves out; "complete" if nothing.
-    cap_share : float
-        Share of windows at the feed's cap, fraction.
-    price_kind : str
-        last, mark or index; which triggers and which is regressed.
-    units : str
-    is_synthetic : bool
-    """
-
-    source: str
-    sha256: str
-    licence: str
-    first_at: str
-    last_at: str
-    n_rows: int
-    n_gaps: int = 0
-    n_duplicates: int = 0
-    feed_rule: str = "complete"
-    cap_share: float = 0.0
-    price_kind: str = "last"
-    units: str = ""
-    is_synthetic: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SampleNote:
-    """Sample rule, exclusions, events and the times that prove no look-ahead.
-
-    Parameters
-    ----------
-    rule, exclusions : str
-    events : tuple of str
-    times : ExposureTimes or NotDone
-        Asserted when the block is made.
-    """
-
-    rule: str
-    exclusions: str
-    events: tuple[str, ...]
-    times: ExposureTimes | NotDone
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelNote:
-    """Solver certificate and forecast error against no feedback.
-
-    Parameters
-    ----------
-    solver_status : str
-    n_rounds : int
-    residual : float
-    is_least : bool
-        Certificate that the fixed point is the least one.
-    forecast_error, no_feedback_error : float
-        Out of sample, model and g = 0.
-    """
-
-    solver_status: str
-    n_rounds: int
-    residual: float
-    is_least: bool
-    forecast_error: float
-    no_feedback_error: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EnvironmentNote:
-    """Seed, parameters and commit; versions are added from the installation.
-
-    Parameters
-    ----------
-    seed : int
-    parameters : mapping
-        The notebook's parameters cell.
-    commit : str
-    run_time_s : float
-        Printed, not stored: the stored block is the same on every run.
-    """
-
-    seed: int
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    commit: str = "not given"
-    run_time_s: float = float("nan")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Evidence:
-    """Everything the block prints; each section is given or left out with a reason.
-
-    Parameters
-    ----------
-    notebook, claim : str
-        Name, and the pre-registered claim with the statistic that would refute it.
-    data : tuple of DataNote
-    sample : SampleNote
-    estimates : tuple of IdentifiedEstimate, or NotDone
-    placebos : tuple of HypothesisTest, or NotDone
-    stability : polars.DataFrame, or NotDone
-        Columns ``variant``, ``estimate``, ``low``, ``high``.
-    gains : tuple of Gain, or NotDone
-    model : ModelNote, or NotDone
-    environment : EnvironmentNote
-    """
-
-    notebook: str
-    claim: str
-    data: tuple[DataNote, ...]
-    sample: SampleNote
-    estimates: tuple[IdentifiedEstimate, ...] | NotDone
-    placebos: tuple[HypothesisTest, ...] | NotDone
-    stability: pl.DataFrame | NotDone
-    gains: tuple[Gain, ...] | NotDone
-    model: ModelNote | NotDone
-    environment: EnvironmentNote
-
-    def __post_init__(self) -> None:
-        if not self.claim.strip():
-            raise ReportError("The claim is empty. Expected the pre-registered claim. Write it.")
-        if not self.data:
-            raise ReportError("No data note. Expected one per source. Add a DataNote.")
-        if not isinstance(self.estimates, NotDone):
-            for estimate in self.estimates:
-                _check_exclusion(estimate)
-        if not isinstance(self.stability, NotDone):
-            missing = {"variant", "estimate", "low", "high"} - set(self.stability.columns)
-            if missing:
-                raise ReportError(
-                    f"The stability table lacks {sorted(missing)}. Expected variant, estimate, "
-                    f"low, high. Add the columns."
-                )
-        if not isinstance(self.sample.times, NotDone):
-            assert_predetermined(self.sample.times.exposure_at, self.sample.times.outcome_at)
-
-
-def _check_exclusion(estimate: IdentifiedEstimate) -> None:
-    if estimate.is_instrumental and not estimate.exclusion.strip():
-        raise ReportError(
-            f"{estimate.design}: the exclusion text is empty. Expected why the instrument has no "
-            f"direct effect on the outcome. Write exclusion= before reporting this estimate."
-        )
+_RUN_TIME = "run time, s"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -218,11 +50,14 @@ class Block(Displayed):
         JSON-plain, section by section; equal evidence gives equal content.
     sections : tuple of Summary
         What is shown, in order.
+    shown_in : int
+        Cell that has shown it when it was made; 0 outside a notebook.
     """
 
     title: str
     content: dict[str, Any]
     sections: tuple[Summary, ...]
+    shown_in: int = field(default=0, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-plain content."""
@@ -246,9 +81,23 @@ class Block(Displayed):
             "text/html": "".join(section.to_html() for section in self.sections),
         }
 
+    def _ipython_display_(self) -> None:
+        """Show the block, unless it is the value of the cell that made and showed it."""
+        if self.shown_in != cell_number():
+            self._publish()
+
+    def _publish(self) -> None:
+        fact = {"kind": "block", "content": self.content}
+        publish_fact(fact, self._repr_mimebundle_())
+
 
 def default_block(evidence: Evidence, path: Path | str | None = None) -> Block:
-    """Make the default print block and store it as JSON; the last call of every notebook.
+    """Show the default print block and leave its JSON; the last call of every notebook.
+
+    In a notebook the JSON travels with what is shown: the report runner writes it as
+    ``block.json`` beside the executed notebook, and ``cascadelab block executed.ipynb`` as
+    ``executed.block.json``. Nothing switches it off, neither a semicolon nor a variable that
+    takes the result. Outside a notebook the block is printed.
 
     Parameters
     ----------
@@ -256,45 +105,48 @@ def default_block(evidence: Evidence, path: Path | str | None = None) -> Block:
         Checked when made: an instrumental estimate without exclusion text, or an exposure stamped
         at or after its outcome, raises.
     path : Path or str or None
-        JSON file to write, whole or not at all. None writes nothing, for use without a file.
+        JSON file to write as well, whole or not at all.
 
     Returns
     -------
     Block
-        Display it as the last line of a cell.
+        Shown already; as the value of the cell it is not shown twice.
     """
-    sections = (
-        _data(evidence),
-        _sample(evidence),
-        _specifications(evidence),
-        _instruments(evidence),
-        _placebos(evidence),
-        _stability(evidence),
-        _gains(evidence),
-        _model(evidence),
-        _multiple(evidence),
-        _environment(evidence),
-    )
+    sections = tuple(section(evidence) for section in _SECTIONS)
+    environment = evidence.environment
     content = {
         "notebook": evidence.notebook,
         "claim": evidence.claim,
         "is_synthetic": _is_synthetic(evidence),
+        "data": [_fields(note) for note in evidence.data],
         "sections": [_stored(section) for section in sections],
         "environment": {
-            "seed": evidence.environment.seed,
-            "parameters": plain(dict(evidence.environment.parameters)),
-            "commit": evidence.environment.commit,
-            "packages": _versions(),
+            "seed": environment.seed,
+            "parameters": plain(dict(environment.parameters)),
+            "commit": _commit(evidence),
+            "code_sha256": code_hash(),
+            "packages": versions(),
         },
     }
-    block = Block(title=f"Print block: {evidence.notebook}", content=content, sections=sections)
+    title = f"Print block: {evidence.notebook}"
+    block = Block(title=title, content=content, sections=sections, shown_in=cell_number())
     if path is not None:
         write_whole(Path(path), block.to_json())
+    block._publish()
     return block
 
 
+def _fields(note: DataNote) -> dict[str, Any]:
+    return {name: plain(getattr(note, name)) for name in DataNote.__slots__}
+
+
+def _commit(evidence: Evidence) -> str:
+    given = evidence.environment.commit
+    return given if given is not None else commit() or "not from a git checkout"
+
+
 def _stored(section: Summary) -> dict[str, Any]:
-    rows = [[label, plain(value)] for label, value in section.rows if label != "run time, s"]
+    rows = [[label, plain(value)] for label, value in section.rows if label != _RUN_TIME]
     frame = None if section.frame is None else plain(section.frame)
     return {"title": section.title, "rows": rows, "table": frame, "notes": list(section.notes)}
 
@@ -308,10 +160,22 @@ def _left_out(title: str, section: NotDone) -> Summary:
 
 
 def _data(evidence: Evidence) -> Summary:
-    rows = [{name: getattr(note, name) for name in DataNote.__slots__} for note in evidence.data]
-    head: list[tuple[str, object]] = [("notebook", evidence.notebook), ("claim", evidence.claim)]
+    rows: list[tuple[str, object]] = [("notebook", evidence.notebook), ("claim", evidence.claim)]
+    for number, note in enumerate(evidence.data, start=1):
+        name = f"source {number}"
+        span = f"{note.first_at} to {note.last_at}" if note.first_at else "not stated"
+        counts = f"{note.n_rows:,} rows, {note.n_gaps:,} gaps, {note.n_duplicates:,} duplicates"
+        rows += [
+            (name, note.source),
+            (f"{name}: SHA-256", note.sha256),
+            (f"{name}: span, UTC", span),
+            (f"{name}: counts", counts),
+            (f"{name}: feed rule", f"{note.feed_rule}; share at the cap {note.cap_share:.3g}"),
+            (f"{name}: price, units", f"{note.price_kind}; {note.units or 'as the source says'}"),
+            (f"{name}: licence", note.licence),
+        ]
     notes = [_WATERMARK] if _is_synthetic(evidence) else []
-    return Summary(title="1. Data", rows=head, frame=pl.DataFrame(rows), notes=notes)
+    return Summary(title="1. Data", rows=rows, notes=notes)
 
 
 def _sample(evidence: Evidence) -> Summary:
@@ -362,8 +226,6 @@ def _instruments(evidence: Evidence) -> Summary:
 
 
 def _placebos(evidence: Evidence) -> Summary:
-    from cascadelab.estimate.hypothesis import frame_of_tests
-
     title = "5. Placebos"
     if isinstance(evidence.placebos, NotDone):
         return _left_out(title, evidence.placebos)
@@ -387,11 +249,15 @@ def _gains(evidence: Evidence) -> Summary:
     if isinstance(evidence.gains, NotDone):
         return _left_out(title, evidence.gains)
     frame = pl.concat([gain.to_frame() for gain in evidence.gains])
-    margins: list[tuple[str, object]] = [
+    rows: list[tuple[str, object]] = [
         (f"safety margin, {gain.kind}", gain.safety_margin) for gain in evidence.gains
     ]
+    model = evidence.model
+    if not isinstance(model, NotDone) and model.critical_shock is not None:
+        rows.append(("critical shock of the fold, s_c", model.critical_shock))
     note = "Intervals of A come from the end-points of g; no mean of A is computed."
-    return Summary(title=title, rows=margins, frame=frame, notes=[note])
+    own = [f"{gain.kind}: {gain.note}" for gain in evidence.gains if gain.note]
+    return Summary(title=title, rows=rows, frame=frame, notes=[*own, note])
 
 
 def _model(evidence: Evidence) -> Summary:
@@ -403,11 +269,16 @@ def _model(evidence: Evidence) -> Summary:
         ("solver status", model.solver_status),
         ("rounds", model.n_rounds),
         ("residual", model.residual),
-        ("least fixed point certified", model.is_least),
-        ("out-of-sample error", model.forecast_error),
-        ("the same with g = 0", model.no_feedback_error),
+        ("least fixed point certified", _or_reason(model.is_least)),
+        ("out-of-sample error", _or_reason(model.forecast_error)),
+        ("the same with g = 0", _or_reason(model.no_feedback_error)),
     ]
-    return Summary(title=title, rows=rows)
+    notes = [f"Certificate: {model.certificate}"] if model.certificate else []
+    return Summary(title=title, rows=rows, notes=notes)
+
+
+def _or_reason(value: float | NotDone) -> object:
+    return f"not done: {value.reason}" if isinstance(value, NotDone) else value
 
 
 def _all_tests(evidence: Evidence) -> list[tuple[str, HypothesisTest]]:
@@ -436,16 +307,32 @@ def _multiple(evidence: Evidence) -> Summary:
     return Summary(title=title, rows=rows, frame=frame)
 
 
-def _versions() -> dict[str, str]:
-    from cascadelab import __version__
-
-    return {"cascadelab": __version__} | {name: metadata.version(name) for name in _PACKAGES}
-
-
 def _environment(evidence: Evidence) -> Summary:
     environment = evidence.environment
-    rows: list[tuple[str, object]] = [("seed", environment.seed), ("commit", environment.commit)]
-    rows += [(f"parameter {name}", value) for name, value in environment.parameters.items()]
-    rows += [(f"version of {name}", version) for name, version in _versions().items()]
-    rows.append(("run time, s", environment.run_time_s))
+    seed = "none: no number is drawn" if environment.seed is None else str(environment.seed)
+    rows: list[tuple[str, object]] = [("seed", seed), ("commit", _commit(evidence))]
+    rows.append(("code and data SHA-256", code_hash()))
+    rows += [(f"parameter {name}", _given(v)) for name, v in environment.parameters.items()]
+    rows += [(f"version of {name}", version) for name, version in versions().items()]
+    if math.isfinite(environment.run_time_s):
+        rows.append((_RUN_TIME, environment.run_time_s))
     return Summary(title="10. Environment", rows=rows)
+
+
+def _given(value: object) -> str:
+    """A parameter as it was given: an empty text is visible, a seed has no thousands."""
+    return value or "empty" if isinstance(value, str) else str(plain(value))
+
+
+_SECTIONS = (
+    _data,
+    _sample,
+    _specifications,
+    _instruments,
+    _placebos,
+    _stability,
+    _gains,
+    _model,
+    _multiple,
+    _environment,
+)

@@ -22,6 +22,8 @@ from cascadelab.estimate.result import critical_value
 if TYPE_CHECKING:
     import altair as alt
 
+    from cascadelab.cascade import Cascade
+
 __all__ = [
     "Consistency",
     "Gain",
@@ -32,6 +34,8 @@ __all__ = [
     "gain_from_draws",
     "gain_from_hawkes",
     "gain_from_response",
+    "model_gain",
+    "range_gain",
     "secant_gain",
 ]
 
@@ -279,17 +283,76 @@ def secant_gain(
             f"exogenous drop {exogenous_drop:g} in [{low:g}, {high:g}] of a fall of "
             f"{total_drop:g}; expected 0 < low <= drop <= high <= fall. Check the prices."
         )
-    ends = (1.0 - high / total_drop, 1.0 - low / total_drop)
-    return Gain(
-        kind="event secant",
-        value=1.0 - exogenous_drop / total_drop,
-        std_error=math.nan,
-        low=ends[0],
-        high=ends[1],
-        level=1.0,
-        share_at_least_one=0.0,
+    return range_gain(
+        "event secant",
+        1.0 - exogenous_drop / total_drop,
+        (1.0 - high / total_drop, 1.0 - low / total_drop),
         note="One event: a case study. The range is that of the exogenous part.",
     )
+
+
+def range_gain(kind: str, value: float, ends: tuple[float, float], *, note: str) -> Gain:
+    """Gain with a range of defensible values in place of a sampling interval.
+
+    Parameters
+    ----------
+    kind : str
+        What it is, such as ``"event secant"``.
+    value : float
+    ends : (low, high)
+        Holds `value`.
+    note : str
+        What the range is over.
+
+    Returns
+    -------
+    Gain
+        ``share_at_least_one`` is 1, 0, or NaN where the range holds 1: no probability is known.
+
+    Raises
+    ------
+    ParameterError
+        The value is outside its range.
+
+    Examples
+    --------
+    >>> range_gain("venue", 0.5, (0.4, 0.6), note="over starts").amplification_interval
+    (1.6666666666666667, 2.5)
+    """
+    low, high = ends
+    if not low <= value <= high:
+        raise ParameterError(
+            f"The gain {value:g} is outside its range [{low:g}, {high:g}]. Expected it inside. "
+            f"Check the ends."
+        )
+    share = float(low >= 1.0) if (low >= 1.0) == (high >= 1.0) else math.nan
+    return Gain(
+        kind=kind,
+        value=float(value),
+        std_error=math.nan,
+        low=float(low),
+        high=float(high),
+        level=1.0,
+        share_at_least_one=share,
+        note=note,
+    )
+
+
+def model_gain(cascade: Cascade, *, ends: tuple[float, float] | None = None, note: str) -> Gain:
+    """Secant gain of a solved model: the endogenous share of its move.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Something must have moved.
+    ends : (low, high), optional
+        Range over the assumptions that were varied; left out, the value alone, which is exact
+        for the model and says nothing of the assumptions.
+    note : str
+        Which assumptions the number rests on.
+    """
+    value = cascade.secant_gain
+    return range_gain("model secant", value, ends or (value, value), note=note)
 
 
 def gain_from_hawkes(fit: HawkesFit, *, level: float = 0.95) -> Gain:

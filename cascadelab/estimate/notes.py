@@ -1,35 +1,65 @@
-"""Notes of the print block: of a file, of simulated data, and a draft to fill in."""
+"""Notes of the print block: of files, of simulated data, of a solved model, of what is left out."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from cascadelab.estimate.block import (
-    DataNote,
-    EnvironmentNote,
-    Evidence,
-    NotDone,
-    SampleNote,
-)
+import numpy as np
+import polars as pl
 
-__all__ = ["draft_evidence", "file_note", "synthetic_note"]
+from cascadelab.cascade import Cascade
+from cascadelab.estimate.evidence import DataNote, ModelNote, NotDone
+from cascadelab.fingerprint import file_hash
+from cascadelab.history.quality import Quality
+from cascadelab.ledger_flow import LedgerFlow
+from cascadelab.units import FloatArray
+
+__all__ = [
+    "file_note",
+    "is_least",
+    "left_out",
+    "model_note",
+    "quality_data_note",
+    "synthetic_note",
+    "variants",
+]
+
+_SECTIONS = ("estimates", "placebos", "stability", "gains", "model")
+#: Moves between the shock and the end at which a curve is checked.
+_N_CHECKED = 4_001
 
 
 def file_note(
     path: Path | str, *, source: str, licence: str, span: tuple[str, str], n_rows: int
 ) -> DataNote:
     """Return the note of one file with its SHA-256; `span` is first and last time, UTC."""
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     first, last = span
     return DataNote(
         source=f"{source} ({Path(path).name})",
-        sha256=digest,
+        sha256=file_hash(Path(path)),
         licence=licence,
         first_at=first,
         last_at=last,
         n_rows=n_rows,
+    )
+
+
+def quality_data_note(quality: Quality, *, licence: str) -> DataNote:
+    """Return the note of a file that a reader has read, from what the reader found in it."""
+    share = quality.capped_share
+    return DataNote(
+        source=quality.source,
+        sha256=quality.sha256,
+        licence=licence,
+        first_at="" if quality.first_at is None else quality.first_at.isoformat(),
+        last_at="" if quality.last_at is None else quality.last_at.isoformat(),
+        n_rows=quality.n_rows,
+        n_gaps=quality.n_missing,
+        n_duplicates=quality.n_exact_duplicates,
+        feed_rule=quality.feed_rule or "nothing is known to be withheld",
+        cap_share=float("nan") if share is None else share,
+        units=quality.quantity_unit,
     )
 
 
@@ -39,38 +69,144 @@ def synthetic_note(what: str, *, n_rows: int) -> DataNote:
         source=what,
         sha256="none: simulated from the seed",
         licence="that of the project",
-        first_at="none",
-        last_at="none",
+        first_at="",
+        last_at="",
         n_rows=n_rows,
         price_kind="none",
         is_synthetic=True,
     )
 
 
-def draft_evidence(
-    notebook: str,
-    claim: str,
-    *,
-    data: tuple[DataNote, ...],
-    sample: SampleNote,
-    seed: int,
-    parameters: Mapping[str, object],
-) -> Evidence:
-    """Return evidence with every analysis left out; replace what the notebook did.
+def left_out(**reasons: str) -> dict[str, Any]:
+    """Sections that a notebook leaves out, each with its own reason, to pass on to Evidence.
 
-    Sections that stay out are printed as not part of the question, so that nobody takes them for
-    forgotten.
+    Parameters
+    ----------
+    **reasons : str
+        By section: ``estimates``, ``placebos``, ``stability``, ``gains``, ``model``.
+
+    Raises
+    ------
+    ParameterError
+        A name is no section.
+    ReportError
+        A reason is empty.
+
+    Examples
+    --------
+    >>> left_out(gains="no impact enters")["gains"].reason
+    'no impact enters'
     """
-    out = NotDone(reason="not part of this notebook's question")
-    return Evidence(
-        notebook=notebook,
-        claim=claim,
-        data=data,
-        sample=sample,
-        estimates=out,
-        placebos=out,
-        stability=out,
-        gains=out,
-        model=out,
-        environment=EnvironmentNote(seed=seed, parameters=parameters),
+    from cascadelab.errors import ParameterError
+
+    for name in reasons:
+        if name not in _SECTIONS:
+            raise ParameterError.unknown("section", name, _SECTIONS)
+    return {name: NotDone(reason=reason) for name, reason in reasons.items()}
+
+
+def variants(
+    names: pl.Expr | str, estimate: str, frame: pl.DataFrame, *, ends: tuple[str, str] | None = None
+) -> pl.DataFrame:
+    """Stability table of the print block from columns of a frame.
+
+    Parameters
+    ----------
+    names : polars.Expr or str
+        What was varied; becomes ``variant``.
+    estimate : str
+        Column of the estimate.
+    frame : polars.DataFrame
+    ends : (low, high), optional
+        Columns of the interval; left out, the ends are null.
+    """
+    variant = pl.col(names) if isinstance(names, str) else names
+    low, high = (pl.col(end) for end in ends) if ends else (pl.lit(None), pl.lit(None))
+    return frame.select(
+        variant=variant.cast(pl.String),
+        estimate=pl.col(estimate).cast(pl.Float64),
+        low=low.cast(pl.Float64),
+        high=high.cast(pl.Float64),
     )
+
+
+def model_note(
+    cascade: Cascade,
+    *,
+    forecast_error: float | NotDone,
+    no_feedback_error: float | NotDone,
+    critical_shock: float | None = None,
+) -> ModelNote:
+    """Note of a solved cascade, with the least fixed point checked anew.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    forecast_error, no_feedback_error : float or NotDone
+        Out of sample, of the model and at g = 0, in the same unit.
+    critical_shock : float or None
+        Where the model has a fold.
+    """
+    found, words = is_least(cascade)
+    return ModelNote(
+        solver_status=cascade.status,
+        n_rounds=cascade.n_rounds,
+        residual=cascade.residual,
+        is_least=found,
+        forecast_error=forecast_error,
+        no_feedback_error=no_feedback_error,
+        certificate=words,
+        critical_shock=critical_shock,
+    )
+
+
+def is_least(cascade: Cascade) -> tuple[bool, str]:
+    """Check without the solver that no smaller move than the cascade's is a fixed point.
+
+    Parameters
+    ----------
+    cascade : Cascade
+
+    Returns
+    -------
+    is_least : bool
+        Whether F(y) = s + I(Q(y)) lies above y from the shock up to where the cascade stopped,
+        and no further than rounding from it there.
+    words : str
+        How it was checked.
+
+    Notes
+    -----
+    A book is flat between its thresholds, so that it is enough to look just below each of them.
+    A curve is looked at on a grid only; its solver has bounds between grid points.
+    """
+    moves, reached = (
+        _book_steps(cascade, cascade.flow)
+        if isinstance(cascade.flow, LedgerFlow)
+        else _curve_steps(cascade)
+    )
+    scale = max(abs(cascade.move), 1.0)
+    is_above = bool(np.all(reached >= moves - 1e-12 * scale))
+    is_fixed = cascade.status == "book_exhausted" or abs(cascade.residual) <= 1e-9 * scale
+    where = "just below every threshold" if isinstance(cascade.flow, LedgerFlow) else "on a grid"
+    words = (
+        f"F(y) >= y {where} from the shock to the end ({moves.size:,} moves), "
+        f"found without the solver."
+    )
+    return is_above and is_fixed and cascade.status != "not_converged", words
+
+
+def _book_steps(cascade: Cascade, flow: LedgerFlow) -> tuple[FloatArray, FloatArray]:
+    """Thresholds on the way, and F just below each of them."""
+    order = np.argsort(flow.thresholds, kind="stable")
+    thresholds = flow.thresholds[order]
+    before = np.concatenate([[0.0], np.cumsum(flow.sizes_base[order])])
+    passed = np.unique(thresholds[(thresholds > cascade.shock) & (thresholds <= cascade.move)])
+    below = before[np.searchsorted(thresholds, passed, side="left")]
+    return passed, cascade.shock + np.asarray(cascade.impact.move(below))
+
+
+def _curve_steps(cascade: Cascade) -> tuple[FloatArray, FloatArray]:
+    moves = np.linspace(cascade.shock, cascade.move, _N_CHECKED)
+    quantities = np.asarray(cascade.flow.quantity(moves))
+    return moves, cascade.shock + np.asarray(cascade.impact.move(quantities))

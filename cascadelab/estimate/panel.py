@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from cascadelab.errors import DataError, ParameterError, UnknownFormatError
-from cascadelab.estimate.block import DataNote, Evidence, NotDone, SampleNote
+from cascadelab.estimate.evidence import (
+    DataNote,
+    EnvironmentNote,
+    Evidence,
+    NotDone,
+    SampleNote,
+)
 from cascadelab.estimate.linear import Labels, kyle_slope
-from cascadelab.estimate.notes import draft_evidence, file_note
+from cascadelab.estimate.notes import file_note, left_out, quality_data_note, variants
 from cascadelab.estimate.result import FitResult
 from cascadelab.files import shipped
 from cascadelab.history import catalogue
@@ -288,20 +294,22 @@ def panel_evidence(
         events=("2025-10-10_crypto_wide",),
         times=NotDone(reason="flow and return are of the same bar: no exposure is predetermined"),
     )
-    draft = draft_evidence(
-        "impact", claim, data=_data_notes(panel), sample=sample, seed=0, parameters=parameters
-    )
-    table = slopes_frame(fits).select(
-        variant=pl.col("symbol") + ", " + pl.col("regime"),
-        estimate="estimate",
-        low="low",
-        high="high",
-    )
-    return replace(
-        draft,
-        estimates=NotDone(reason="OLS slopes only; falls cause sales, so none is identified"),
+    table = slopes_frame(fits)
+    return Evidence(
+        notebook="impact",
+        claim=claim,
+        data=_data_notes(panel),
+        sample=sample,
         placebos=tuple(fit.test("equal slopes") for fit in fits.values()),
-        stability=table,
+        stability=variants(
+            pl.col("symbol") + ", " + pl.col("regime"), "estimate", table, ends=("low", "high")
+        ),
+        environment=EnvironmentNote(seed=None, parameters=parameters),
+        **left_out(
+            estimates="OLS slopes only; falls cause sales, so none is identified",
+            gains="a gain needs an identified impact and a density of positions; neither is here",
+            model="no loop is solved; the slopes describe",
+        ),
     )
 
 
@@ -317,16 +325,4 @@ def _data_notes(panel: Panel) -> tuple[DataNote, ...]:
                 n_rows=panel.frame.height,
             ),
         )
-    return tuple(
-        DataNote(
-            source=quality.source,
-            sha256=quality.sha256,
-            licence="of its owner",
-            first_at=str(quality.first_at),
-            last_at=str(quality.last_at),
-            n_rows=quality.n_rows,
-            n_duplicates=quality.n_exact_duplicates,
-            units=quality.quantity_unit,
-        )
-        for quality in panel.qualities
-    )
+    return tuple(quality_data_note(item, licence="of its owner") for item in panel.qualities)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cascadelab.errors import ReportError
-from cascadelab.files import write_whole
-from cascadelab.report.fingerprint import (
+from cascadelab.files import shipped, write_whole
+from cascadelab.fingerprint import (
     code_hash,
     commit,
     file_hash,
     json_hash,
+    text_hash,
     versions,
 )
 from cascadelab.report.kernel import Execution
@@ -21,9 +22,12 @@ from cascadelab.report.key import named_paths
 from cascadelab.report.outputs import Chart, Published, read_published, stable_notebook
 from cascadelab.report.page import render_page
 from cascadelab.report.spec import Run
-from cascadelab.report.store import seal
+from cascadelab.report.store import as_json, seal
 
-__all__ = ["build_run", "waiting_record"]
+__all__ = ["BLOCK", "build_run", "waiting_record"]
+
+#: Name of the print block's file in a run folder.
+BLOCK = "block.json"
 
 Record = dict[str, Any]
 
@@ -67,9 +71,12 @@ def build_run(run: Run, report_title: str, key: str, execution: Execution, folde
     (folder / "charts").mkdir(parents=True)
     undrawn = [_write_chart(folder / "charts", chart) for chart in published.charts]
     execution = _with_chart_error(run, execution, [reason for reason in undrawn if reason])
+    execution = _with_block_error(run, execution, published)
     record = _record(run, report_title, key, execution, published)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
     write_whole(folder / "notebook.ipynb", text)
+    if published.block is not None:
+        write_whole(folder / BLOCK, as_json(published.block))
     write_whole(folder / "page.html", render_page(content, record, published))
     seal(folder, record, published.input_paths)
     return record
@@ -101,12 +108,15 @@ def _record(
         "quality": list(published.quality),
         "charts": charts,
         "thumbnail": thumbnail.name if thumbnail else None,
+        "block_sha256": published.block and text_hash(as_json(published.block)),
         "provenance": _provenance(run, published),
     }
 
 
 def _provenance(run: Run, published: Published) -> Record:
-    said = [fact["seed"] for fact in published.provenance if fact["seed"] is not None]
+    said = [fact["seed"] for fact in published.provenance]
+    said += [published.block["environment"]["seed"]] if published.block else []
+    said = [seed for seed in said if seed is not None]
     return {
         "notebook_sha256": json_hash(run.notebook.sources),
         "parameters": run.parameters,
@@ -168,5 +178,17 @@ def _with_chart_error(run: Run, execution: Execution, reasons: list[str]) -> Exe
         return execution
     error = ReportError(
         f"Notebook {run.notebook.name!r}: {'; '.join(reasons)}. Give it rows and a size."
+    )
+    return replace(execution, error=error)
+
+
+def _with_block_error(run: Run, execution: Execution, published: Published) -> Execution:
+    """Return the execution as failed if a notebook that ships has ended without its print block."""
+    is_ours = run.notebook.path.resolve().parent == shipped("notebooks").resolve()
+    if execution.error or published.block is not None or not is_ours:
+        return execution
+    error = ReportError(
+        f"Notebook {run.notebook.name!r} ended without its print block. A notebook that ships with "
+        f"cascadelab is expected to end with default_block(evidence). Put it back."
     )
     return replace(execution, error=error)

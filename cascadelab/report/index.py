@@ -15,6 +15,7 @@ __all__ = ["render_index"]
 Record = dict[str, Any]
 
 _SMALL_SVG_BYTES = 100_000
+_NO_BLOCK = ' <span class="badge waiting">no print block</span>'
 
 
 def render_index(title: str, records: Sequence[Record], out: Path) -> str:
@@ -84,9 +85,10 @@ def _card(record: Record, out: Path) -> str:
     )
     facts = "".join(_fact(fact) for fact in record.get("headlines", [])[:4])
     words = {"done": "complete", "failed": "failed", "waiting": "not run yet"}[status]
+    block = "" if record.get("block_sha256") or status != "done" else _NO_BLOCK
     return (
         f"<li>{_thumbnail(record, out)}"
-        f'<div class="text"><h3>{link}</h3><span class="badge {status}">{words}</span>'
+        f'<div class="text"><h3>{link}</h3><span class="badge {status}">{words}</span>{block}'
         + (f'<p class="given">{html.escape(given)}</p>' if given else "")
         + (f"<dl>{facts}</dl>" if facts else "")
         + "</div></li>\n"

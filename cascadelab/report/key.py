@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cascadelab.report.fingerprint import code_hash, json_hash, path_state, versions
+from cascadelab.fingerprint import code_hash, json_hash, path_state, versions
 from cascadelab.report.spec import Run
 
 __all__ = ["named_paths", "run_key"]

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from cascadelab.charts.render import canonical_json, display, title_text
-from cascadelab.report.fingerprint import text_hash
+from cascadelab.fingerprint import text_hash
 from cascadelab.report.parameters import source_of
 from cascadelab.report.publish import MIME
 
@@ -66,6 +66,8 @@ class Published:
         Facts as :mod:`cascadelab.report.publish` wrote them.
     input_paths : dict
         Full path by SHA-256 of each input; for the next run only, never shown.
+    block : dict or None
+        Content of the print block; the last one if there are several, None if there is none.
     """
 
     charts: tuple[Chart, ...]
@@ -74,6 +76,7 @@ class Published:
     quality: tuple[dict[str, Any], ...]
     provenance: tuple[dict[str, Any], ...]
     input_paths: dict[str, str]
+    block: dict[str, Any] | None = None
 
 
 def stable_notebook(content: Any, parameters: dict[str, Any]) -> Any:
@@ -130,6 +133,7 @@ def read_published(content: Any) -> Published:
     def kind(name: str) -> tuple[dict[str, Any], ...]:
         return tuple(fact for fact in facts if fact["kind"] == name)
 
+    blocks = kind("block")
     return Published(
         charts=tuple(charts),
         headlines=kind("headline"),
@@ -137,6 +141,7 @@ def read_published(content: Any) -> Published:
         quality=kind("quality"),
         provenance=kind("provenance"),
         input_paths=paths,
+        block=blocks[-1]["content"] if blocks else None,
     )
 
 

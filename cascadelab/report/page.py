@@ -270,8 +270,9 @@ def _footer(record: Record) -> str:
     parts = ["<footer>", "<h2>Provenance</h2>", table(["", ""], rows, ["", "hash"])]
     if record["inputs"]:
         parts.append(_input_table(record["inputs"]))
+    block = '<a href="block.json">Print block as JSON</a>' if record["block_sha256"] else ""
     parts.append(
-        '<p class="links"><a href="notebook.ipynb">Executed notebook</a>'
+        f'<p class="links"><a href="notebook.ipynb">Executed notebook</a>{block}'
         '<a href="run.json">This run as JSON</a><a href="../index.html">All results</a></p>'
     )
     return "\n".join([*parts, "</footer>"])

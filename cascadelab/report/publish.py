@@ -8,17 +8,16 @@ the runner: ``papermill`` alone, or JupyterLab, shows the same tables.
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from cascadelab.display import Summary
+from cascadelab.display import FACT_MIME, Summary, publish_fact
 from cascadelab.errors import DataError, ParameterError
 
 __all__ = ["MIME", "headline", "input_file", "provenance", "quality_note"]
 
 #: Output type under which the facts travel inside the executed notebook.
-MIME = "application/vnd.cascadelab+json"
+MIME = FACT_MIME
 
 
 class _Summarised(Protocol):
@@ -97,7 +96,7 @@ def input_file(path: Path | str, *, source: str = "", licence: str = "") -> Path
     DataError
         If it is not a readable file.
     """
-    from cascadelab.report.fingerprint import file_hash
+    from cascadelab.fingerprint import file_hash
 
     file = Path(path)
     if not file.is_file():
@@ -139,14 +138,14 @@ def quality_note(note: _Summarised) -> None:
 
 
 def provenance(*, seed: int | None = None) -> None:
-    """Publish versions, commit and seed; the last line of every notebook.
+    """Publish versions and seed, in a notebook that has no print block to say them.
 
     Parameters
     ----------
     seed : int or None
         The seed used, if any number was drawn.
     """
-    from cascadelab.report.fingerprint import code_hash, versions
+    from cascadelab.fingerprint import code_hash, versions
 
     fact = {"kind": "provenance", "versions": versions(), "code_sha256": code_hash(), "seed": seed}
     rows: list[tuple[str, object]] = [*versions().items(), ("code SHA-256", code_hash())]
@@ -189,14 +188,4 @@ def _words(fact: dict[str, Any]) -> str:
 def _publish(
     fact: dict[str, Any], text: str, summary: Summary, private: dict[str, Any] | None = None
 ) -> None:
-    shell = sys.modules.get("IPython")
-    if shell is None or shell.get_ipython() is None:
-        print(text)
-        return
-    from IPython.display import publish_display_data
-
-    bundle = {"text/plain": text, "text/html": summary.to_html(), MIME: fact}
-    publish_display_data(
-        bundle,  # type: ignore[no-untyped-call]
-        metadata={MIME: private} if private else {},
-    )
+    publish_fact(fact, {"text/plain": text, "text/html": summary.to_html()}, private)

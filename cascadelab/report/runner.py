@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cascadelab.errors import ParameterError, ReportError
+from cascadelab.fingerprint import json_hash
 from cascadelab.report import store
-from cascadelab.report.fingerprint import json_hash
 from cascadelab.report.key import run_key
 from cascadelab.report.spec import Run, Specification, read_specification
 

@@ -25,7 +25,7 @@ import yaml
 
 from cascadelab.errors import DataError, ParameterError, nearest
 from cascadelab.files import shipped
-from cascadelab.report.fingerprint import json_hash
+from cascadelab.fingerprint import json_hash
 from cascadelab.report.parameters import Notebook, Value, check_parameters, read_notebook
 
 __all__ = ["Run", "Specification", "find_notebook", "read_specification", "shipped_notebooks"]

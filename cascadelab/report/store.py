@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from cascadelab.errors import ReportError
 from cascadelab.files import write_whole
-from cascadelab.report.fingerprint import file_hash
+from cascadelab.fingerprint import file_hash
 
 __all__ = [
     "as_json",

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from cascadelab.files import write_whole
+from cascadelab.fingerprint import code_hash, commit, json_hash, text_hash, versions
 from cascadelab.report.build import waiting_record
-from cascadelab.report.fingerprint import code_hash, commit, json_hash, text_hash, versions
 from cascadelab.report.index import render_index
 from cascadelab.report.spec import Specification
 from cascadelab.report.store import as_json
@@ -101,6 +101,8 @@ def _run(record: Record) -> Record:
     kept = {key: record[key] for key in ("id", "notebook", "title", "status")}
     if record["status"] == "waiting":
         return kept
-    details = {key: record[key] for key in ("parameters_id", "inputs", "quality", "error")}
+    details = {
+        key: record[key] for key in ("parameters_id", "inputs", "quality", "error", "block_sha256")
+    }
     charts = {chart["name"]: chart["sha256"] for chart in record["charts"]}
     return {**kept, **details, "charts": charts, **record["provenance"]}

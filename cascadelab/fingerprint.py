@@ -23,7 +23,7 @@ __all__ = [
     "versions",
 ]
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
 
 #: Dependencies whose version may change a number or a picture.
 _DEPENDENCIES = (
