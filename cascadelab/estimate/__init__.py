@@ -41,6 +41,8 @@ from cascadelab.estimate.gain import (
     gain_from_draws,
     gain_from_hawkes,
     gain_from_response,
+    model_gain,
+    range_gain,
     secant_gain,
 )
 from cascadelab.estimate.hypothesis import HypothesisTest
@@ -140,6 +142,7 @@ __all__ = [
     "local_projection",
     "match_pairs",
     "matched_flow",
+    "model_gain",
     "moving_block_ols",
     "naive_gain",
     "near_miss",
@@ -154,6 +157,7 @@ __all__ = [
     "pre_trend_test",
     "propagator",
     "quantile_regression",
+    "range_gain",
     "regularised_square_root",
     "rigobon",
     "rigobon_roots",

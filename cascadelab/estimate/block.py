@@ -162,17 +162,19 @@ def _left_out(title: str, section: NotDone) -> Summary:
 def _data(evidence: Evidence) -> Summary:
     rows: list[tuple[str, object]] = [("notebook", evidence.notebook), ("claim", evidence.claim)]
     for number, note in enumerate(evidence.data, start=1):
-        name = f"source {number}"
-        span = f"{note.first_at} to {note.last_at}" if note.first_at else "not stated"
-        counts = f"{note.n_rows:,} rows, {note.n_gaps:,} gaps, {note.n_duplicates:,} duplicates"
+        span = " to ".join(filter(None, (note.first_at, note.last_at))) or "no time stated"
+        share = (
+            "" if math.isnan(note.cap_share) else f", {note.cap_share:.1%} of windows at the cap"
+        )
+        held = (
+            f"{note.n_rows:,} rows, {note.n_gaps:,} gaps, {note.n_duplicates:,} duplicates; "
+            f"feed: {note.feed_rule}{share}; price: {note.price_kind}"
+        )
+        units = f"; units: {note.units}" if note.units else ""
         rows += [
-            (name, note.source),
-            (f"{name}: SHA-256", note.sha256),
-            (f"{name}: span, UTC", span),
-            (f"{name}: counts", counts),
-            (f"{name}: feed rule", f"{note.feed_rule}; share at the cap {note.cap_share:.3g}"),
-            (f"{name}: price, units", f"{note.price_kind}; {note.units or 'as the source says'}"),
-            (f"{name}: licence", note.licence),
+            (f"source {number}", f"{note.source}; {span}; licence: {note.licence}"),
+            (f"source {number} holds", held + units),
+            (f"source {number} SHA-256", note.sha256),
         ]
     notes = [_WATERMARK] if _is_synthetic(evidence) else []
     return Summary(title="1. Data", rows=rows, notes=notes)

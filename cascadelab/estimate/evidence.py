@@ -55,7 +55,7 @@ class DataNote:
     feed_rule : str
         What the venue leaves out; "complete" if nothing.
     cap_share : float
-        Share of windows at the feed's cap, fraction.
+        Share of windows at the feed's cap, fraction; NaN where there is no cap to be at.
     price_kind : str
         last, mark or index; which triggers and which is regressed.
     units : str

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +13,14 @@ import numpy as np
 import polars as pl
 
 from cascadelab.cascade import Cascade
+from cascadelab.errors import ParameterError
 from cascadelab.estimate.evidence import DataNote, ModelNote, NotDone
+from cascadelab.files import shipped
 from cascadelab.fingerprint import file_hash
+from cascadelab.history import catalogue
 from cascadelab.history.quality import Quality
 from cascadelab.ledger_flow import LedgerFlow
+from cascadelab.margin.records import load_records
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -21,10 +29,18 @@ __all__ = [
     "left_out",
     "model_note",
     "quality_data_note",
+    "rule_notes",
+    "shipped_notes",
     "synthetic_note",
     "variants",
 ]
 
+_READERS: dict[str, tuple[Callable[[], pl.DataFrame], str | None]] = {
+    "episodes": (catalogue.episodes, "started_at"),
+    "figures": (catalogue.figures, None),
+    "intraday_figures": (catalogue.intraday, "started_at"),
+    "minute_figures_2025-10-10": (catalogue.minutes, "minute_at"),
+}
 _SECTIONS = ("estimates", "placebos", "stability", "gains", "model")
 #: Moves between the shock and the end at which a curve is checked.
 _N_CHECKED = 4_001
@@ -63,6 +79,76 @@ def quality_data_note(quality: Quality, *, licence: str) -> DataNote:
     )
 
 
+def shipped_notes(*names: str) -> tuple[DataNote, ...]:
+    """Notes of tables of the catalogue: ``"episodes"``, ``"figures"`` and the like.
+
+    Raises
+    ------
+    ParameterError
+        There is no such table.
+    """
+    notes = []
+    for name in names:
+        if name not in _READERS:
+            raise ParameterError.unknown("table of the catalogue", name, _READERS)
+        reader, time = _READERS[name]
+        rows = reader()
+        ends = ("", "") if time is None else (str(rows[time].min()), str(rows[time].max()))
+        note = file_note(
+            shipped("data", "catalogue", f"{name}.csv"),
+            source="catalogue, our own tabulation",
+            licence="MIT",
+            span=ends,
+            n_rows=rows.height,
+        )
+        rule = "published figures, totals are lower bounds"
+        units = "stated in every row" if time != "minute_at" else "stated in the header"
+        notes.append(
+            replace(
+                note,
+                feed_rule=rule,
+                cap_share=math.nan,
+                price_kind="as published",
+                units=units,
+            )
+        )
+    return tuple(notes)
+
+
+def rule_notes(venues: Sequence[str]) -> tuple[DataNote, ...]:
+    """Notes of the shipped records and rate tables of some venues.
+
+    Raises
+    ------
+    ParameterError
+        There is no such venue.
+    """
+    notes = []
+    known = load_records()
+    for name in venues:
+        if name not in known:
+            raise ParameterError.unknown("venue", name, known)
+        found = known[name]
+        files = [("records", f"{name}.json", found.rules_as_of)]
+        files += [("tiers", table, "") for table in found.tier_tables]
+        for folder, file, day in files:
+            path = shipped("data", "venues", folder, file)
+            notes.append(
+                DataNote(
+                    source=f"venue rules ({folder}/{file})",
+                    sha256=file_hash(path),
+                    licence="facts; that of the project",
+                    first_at=day or path.stem.removeprefix(f"{name}_"),
+                    last_at="",
+                    n_rows=len(json.loads(path.read_text(encoding="utf-8")).get("symbols", ())),
+                    feed_rule="rules as documented, of the day named",
+                    price_kind="none",
+                    units="fractions; notional in the venue's settlement currency",
+                )
+            )
+    return tuple(notes)
+
+
 def synthetic_note(what: str, *, n_rows: int) -> DataNote:
     """Return the note of simulated data; the block then carries the watermark."""
     return DataNote(
@@ -97,8 +183,6 @@ def left_out(**reasons: str) -> dict[str, Any]:
     >>> left_out(gains="no impact enters")["gains"].reason
     'no impact enters'
     """
-    from cascadelab.errors import ParameterError
-
     for name in reasons:
         if name not in _SECTIONS:
             raise ParameterError.unknown("section", name, _SECTIONS)

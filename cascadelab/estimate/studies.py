@@ -14,6 +14,7 @@ import polars as pl
 from cascadelab.errors import DataError
 from cascadelab.estimate.bootstrap import wild_cluster_test
 from cascadelab.estimate.covariance import Hac, Robust
+from cascadelab.estimate.evidence import DataNote
 from cascadelab.estimate.feeds import FeedCap, MatchedPairs, feed_cap, match_pairs
 from cascadelab.estimate.hawkes.report import BranchingReport, branching_report
 from cascadelab.estimate.hawkes.simulate import poisson_pieces, simulate_hawkes
@@ -28,15 +29,18 @@ from cascadelab.estimate.laboratory import (
     laboratory_ols,
 )
 from cascadelab.estimate.linear import Labels, ols
+from cascadelab.estimate.notes import quality_data_note
 from cascadelab.estimate.placebo import pre_trend_test, shuffled_blocks_test
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.rigobon import rigobon
 from cascadelab.history import catalogue
+from cascadelab.history.registry import read
 from cascadelab.units import FloatArray
 
 __all__ = [
     "CrossStudy",
     "aave_minutes",
+    "adl_halves",
     "adl_timeline",
     "clock_and_regime_streams",
     "episode_cross_section",
@@ -48,7 +52,9 @@ __all__ = [
     "laboratory_placebos",
     "laboratory_times",
     "lag_and_sample_variants",
+    "leave_one_scope_out",
     "real_day",
+    "real_notes",
     "report_streams",
 ]
 
@@ -255,6 +261,30 @@ def adl_timeline() -> tuple[pl.DataFrame, MatchedPairs]:
     return frame.with_columns(unmatched=pairs.unmatched), pairs
 
 
+def adl_halves(timeline: pl.DataFrame) -> pl.DataFrame:
+    """Correlation of unmatched liquidations with ADL, whole and by half: the stability table.
+
+    Parameters
+    ----------
+    timeline : polars.DataFrame
+        As :func:`adl_timeline` returns it.
+    """
+    middle = timeline.height // 2
+    parts = {
+        "all seconds": timeline,
+        "first half": timeline[:middle],
+        "second half": timeline[middle:],
+        "seconds with ADL": timeline.filter(pl.col("adl") > 0),
+    }
+    rows = []
+    for name, part in parts.items():
+        value = float(np.corrcoef(part["unmatched"].to_numpy(), part["adl"].to_numpy())[0, 1])
+        half = 1.96 / math.sqrt(part.height - 3)
+        ends = (math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half))
+        rows.append((f"unmatched with ADL, {name}", value, *ends))
+    return pl.DataFrame(rows, schema=["variant", "estimate", "low", "high"], orient="row")
+
+
 def clock_and_regime_streams(*, duration_s: float, seed: int) -> dict[str, FloatArray]:
     """Four synthetic streams: Poisson, a 6.4 s clock, switching rates, and true excitation."""
     rng = np.random.default_rng(seed)
@@ -364,3 +394,39 @@ def episode_cross_section(*, seed: int = 0) -> CrossStudy:
     if not math.isfinite(fit.error(name)):
         raise DataError("The error of the slope is not finite. Expected more distinct episodes.")
     return CrossStudy(frame=frame, fit=fit, test=test, n_episodes=every.height)
+
+
+def leave_one_scope_out(study: CrossStudy) -> pl.DataFrame:
+    """Slope of the cross-section without each venue scope in turn: the stability table.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``variant``, ``estimate``, ``low``, ``high``; scopes that leave fewer than ten episodes
+        are passed over.
+    """
+    rows = [("all", study.fit.estimate[1], *study.fit.interval(study.fit.terms[1]))]
+    for scope in study.frame["venue_scope"].unique().sort():
+        rest = study.frame.filter(pl.col("venue_scope") != scope)
+        if rest.height < 10:
+            continue
+        x, y = rest["log10_liquidations_usd"].to_numpy(), rest["drawdown"].to_numpy()
+        fit = ols(y, x, names=["slope"], errors=Robust())
+        rows.append((f"without {scope}", fit.value("slope"), *fit.interval("slope")))
+    return pl.DataFrame(rows, schema=["variant", "estimate", "low", "high"], orient="row")
+
+
+def real_notes(data_dir: Path | str, *patterns: str) -> tuple[DataNote, ...]:
+    """Notes of files below a folder, by pattern, for the print block.
+
+    Parameters
+    ----------
+    data_dir : Path or str
+        Empty: no notes.
+    *patterns : str
+        Such as ``"liquidations/aave_v2/*.csv"``.
+    """
+    if not str(data_dir):
+        return ()
+    paths = [path for pattern in patterns for path in sorted(Path(data_dir).glob(pattern))]
+    return tuple(quality_data_note(read(path).quality, licence="of its owner") for path in paths)
