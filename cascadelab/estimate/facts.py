@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
-from cascadelab.display import Summary, frame_rows
+from cascadelab.display import Summary, number
 from cascadelab.errors import ParameterError, SchemaError
 from cascadelab.estimate.record import Record
 from cascadelab.files import shipped
@@ -48,6 +49,17 @@ OWN = Table(
 )
 
 
+_STATUS = {"V": "verified", "D": "derived by us", "U": "unverified"}
+_NOTE = "Unverified rows are from memory: do not quote them. Versions of a source may differ."
+
+
+def _own_words(row: dict[str, Any]) -> str:
+    if row["own_value"] is None:
+        return ""
+    low, high = number(row["own_low"], 4), number(row["own_high"], 4)
+    return f"{number(row['own_value'], 4)} [{low}, {high}]"
+
+
 def load_facts(ids: Sequence[str] | None = None) -> pl.DataFrame:
     """Return the shipped fact table, or the rows of some facts, in the order of the file.
 
@@ -85,29 +97,59 @@ class FactTable(Record):
         """Return all columns."""
         return self.frame
 
-    def _shown(self) -> pl.DataFrame:
-        words = pl.col("status").replace_strict(
-            {"V": "verified", "D": "derived by us", "U": "unverified"}, return_dtype=pl.String
-        )
-        return self.frame.with_columns(status=words)
+    @property
+    def _has_own(self) -> bool:
+        return not self.frame["own_value"].is_null().all()
+
+    def _rows(self) -> list[list[str]]:
+        """One row per quantity: published, version, status and, where there are any, our own."""
+        rows = []
+        for row in self.frame.iter_rows(named=True):
+            unit = "" if row["unit"] in ("1", None) else f" {row['unit']}"
+            value = "not given" if row["value"] is None else number(row["value"]) + unit
+            cells = [row["quantity"], value, row["version"] or "", _STATUS[row["status"]]]
+            if self._has_own:
+                cells += [_own_words(row), number(row["agrees"])]
+            rows.append(cells)
+        return rows
+
+    @property
+    def _header(self) -> list[str]:
+        own = ["ours", "agrees"] if self._has_own else []
+        return ["quantity", "published", "version", "status", *own]
+
+    def _groups(self) -> list[str]:
+        """What each row belongs to: fact and source, the same words for neighbouring rows."""
+        return [
+            f"{row['id']}. {row['fact']} ({row['source']})"
+            for row in self.frame.iter_rows(named=True)
+        ]
 
     def summary(self) -> Summary:
         """Return the table; unverified rows say so."""
-        note = "Unverified rows are from memory: do not quote them. Versions differ where shown."
-        return Summary(title="Facts beside our estimates", frame=self._shown(), notes=[note])
+        columns = zip(*self._rows(), strict=True)
+        shown = {name: list(cells) for name, cells in zip(self._header, columns, strict=True)}
+        frame = pl.DataFrame({"fact": self.frame["id"].to_list(), **shown})
+        facts = [f"{words}." for words in dict.fromkeys(self._groups())]
+        return Summary(title="Published facts", frame=frame, notes=[*facts, _NOTE])
 
     def to_html(self) -> str:
-        """HTML table whose unverified rows are grey."""
-        shown = self._shown()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in shown.columns)
-        body = []
-        for status, cells in zip(self.frame["status"], frame_rows(shown), strict=True):
+        """HTML table under a line for each fact; its unverified rows are grey."""
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self._header)
+        body, above = [], ""
+        for status, group, cells in zip(
+            self.frame["status"], self._groups(), self._rows(), strict=True
+        ):
+            if group != above:
+                span = f'<th class="group" colspan="{len(cells)}">{html.escape(group)}</th>'
+                body.append(f"<tr>{span}</tr>")
+                above = group
             style = ' style="color:#8a8a8a" class="unverified"' if status == "U" else ""
             inner = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
             body.append(f"<tr{style}>{inner}</tr>")
         return (
             f'<table class="cascadelab"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{''.join(body)}</tbody></table>"
+            f"<tbody>{''.join(body)}</tbody></table><p>{html.escape(_NOTE)}</p>"
         )
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:

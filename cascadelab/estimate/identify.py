@@ -130,7 +130,8 @@ class IdentifiedEstimate(Record):
             low, high = fit.interval(self.term)
             position = fit.terms.index(self.term)
             values = (fit.value(self.term), fit.error(self.term), low, high)
-            rows.append((label, self.term, fit.units[position], *values, fit.cov_type, fit.n_obs))
+            unit = fit.units[position] or self.unit
+            rows.append((label, self.term, unit, *values, fit.cov_type, fit.n_obs))
         schema = [
             "design",
             "term",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,8 @@ import pytest
 
 from cascadelab.charts.estimate import binned_chart, branching_chart, grades_chart, scatter_chart
 from cascadelab.errors import DataError
-from cascadelab.estimate import Laboratory, NotDone, SampleNote, default_block, simulate, studies
+from cascadelab.estimate import Laboratory, simulate, studies
 from cascadelab.estimate.hawkes import detect_clock
-from cascadelab.estimate.notes import draft_evidence, file_note, synthetic_note
 
 
 def test_adl_counts_of_the_catalogue_are_an_identity_of_pairs():
@@ -94,22 +91,6 @@ def test_the_recorded_feed_is_capped(real_data: Path):
 def test_a_folder_without_recordings_is_named(tmp_path: Path):
     with pytest.raises(DataError, match="no recordings"):
         studies.force_order_cap(tmp_path)
-
-
-def test_a_draft_prints_what_is_not_part_of_the_question(tmp_path: Path):
-    path = tmp_path / "rows.csv"
-    path.write_text("a\n1\n")
-    note = file_note(path, source="ours", licence="MIT", span=("2020", "2021"), n_rows=1)
-    assert len(note.sha256) == 64
-    sample = SampleNote(
-        rule="all", exclusions="none", events=("one",), times=NotDone(reason="no exposure")
-    )
-    draft = draft_evidence("n", "claim", data=(note,), sample=sample, seed=0, parameters={})
-    stored = json.loads(default_block(draft).to_json())
-    assert stored["is_synthetic"] is False
-    assert "not part of this notebook" in str(stored)
-    both = replace(draft, data=(note, synthetic_note("lab", n_rows=1)))
-    assert default_block(both).content["is_synthetic"] is True
 
 
 def test_the_real_day_shows_ols_beside_the_shifted_variance(real_data: Path):
