@@ -28,6 +28,7 @@ from cascadelab.estimate.hawkes import (
     simulate_hawkes,
     simulate_multivariate,
     simulate_power_law,
+    step_counts,
     time_rescaling_tests,
 )
 from cascadelab.estimate.hawkes.kernel import (
@@ -185,6 +186,34 @@ def test_a_clock_of_6_4_seconds_is_found_and_counts_per_step_say_no_excitation()
     assert "6.4 s" in report.verdict
     stamped = np.floor(times)
     assert detect_clock(stamped, 4000, resolution_s=1.0).period_s == pytest.approx(6.4, rel=1e-3)
+
+
+@pytest.mark.parametrize(("period", "batch"), [(1.0, 1), (6.4, 1), (6.4, 3), (200.0, 2)])
+def test_a_periodic_stream_is_an_engine_clock_and_not_critical(period, batch):
+    rng = np.random.default_rng(0)
+    releases = np.arange(0.4 * period, 300 * period, period)
+    times = np.sort(np.repeat(releases, batch) + 1e-3 * rng.random(releases.size * batch))
+    report = branching_report(times, 300 * period, resolution_s=1e-3, rng=rng, n_draws=9)
+    assert report.is_periodic
+    assert report.events_per_step == batch
+    assert report.clock.period_s == pytest.approx(period, rel=1e-3)
+    assert (report.branching_ratio, report.interval()) == (0.0, (0.0, 0.0))
+    assert not report.is_near_critical
+    assert "periodic" in report.verdict
+    assert "engine clock, not critical" in str(report)
+    assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_events_of_a_clock_are_counted_at_the_nearest_release():
+    rng = np.random.default_rng(1)
+    truth = rng.poisson(4.0, 200)
+    truth[[0, -1]] = 1
+    times = np.repeat(6.4 * np.arange(1, 201), truth)  # on the edges of bins that start at 0
+    counts, step_s = step_counts(times, 6.4 * 201, period_s=6.4)
+    np.testing.assert_array_equal(counts, truth)
+    assert step_s == 6.4
+    _, doubled = step_counts(times, 6.4 * 201, period_s=3.2)
+    assert doubled == pytest.approx(6.4)
 
 
 def test_switching_rates_are_not_called_near_critical():

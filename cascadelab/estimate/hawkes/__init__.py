@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cascadelab.estimate.hawkes.clock import ClockTest, detect_clock
-from cascadelab.estimate.hawkes.counts import count_branching, event_counts, inar
+from cascadelab.estimate.hawkes.counts import count_branching, event_counts, inar, step_counts
 from cascadelab.estimate.hawkes.fit import (
     HawkesFit,
     fit_exponential,
@@ -44,5 +44,6 @@ __all__ = [
     "simulate_hawkes",
     "simulate_multivariate",
     "simulate_power_law",
+    "step_counts",
     "time_rescaling_tests",
 ]

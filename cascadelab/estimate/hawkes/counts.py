@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import DataError, ParameterError
+from cascadelab.errors import ParameterError
 from cascadelab.estimate.checks import check_moves, vector
 from cascadelab.estimate.covariance import Hac
 from cascadelab.estimate.hawkes.kernel import event_times
@@ -15,7 +15,7 @@ from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
 
-__all__ = ["count_branching", "event_counts", "inar"]
+__all__ = ["count_branching", "event_counts", "inar", "step_counts"]
 
 
 def event_counts(times_s: npt.ArrayLike, duration_s: float, *, bin_s: float) -> FloatArray:
@@ -32,6 +32,36 @@ def event_counts(times_s: npt.ArrayLike, duration_s: float, *, bin_s: float) -> 
     return np.bincount(index, minlength=n_bins).astype(np.float64)
 
 
+def step_counts(
+    times_s: npt.ArrayLike, duration_s: float, *, period_s: float
+) -> tuple[FloatArray, float]:
+    """Events per step of a release clock, first to last step with an event.
+
+    Every event goes to the nearest release, so that rounding of the stamps, a small error of the
+    period or jitter does not move it to the step before.
+
+    Parameters
+    ----------
+    times_s : array_like of shape (n,)
+    duration_s : float
+    period_s : float
+        Of the clock or a fraction of it, as a periodogram with a longest period may give.
+
+    Returns
+    -------
+    counts : ndarray of shape (n_steps,)
+    step_s : float
+        Length of a step: `period_s`, or the multiple of it on which every event lies.
+    """
+    times = event_times(times_s, duration_s).times_s
+    turns = np.exp(2j * np.pi * times / period_s)
+    phase = float(np.angle(turns.sum())) / (2.0 * np.pi)
+    step = np.round(times / period_s - phase).astype(np.int64)
+    step -= step[0]
+    multiple = max(int(np.gcd.reduce(step)), 1)
+    return np.bincount(step // multiple).astype(np.float64), multiple * period_s
+
+
 def count_branching(times_s: npt.ArrayLike, duration_s: float, *, window_s: float) -> float:
     r"""Branching ratio from the variance of counts in long windows.
 
@@ -45,7 +75,7 @@ def count_branching(times_s: npt.ArrayLike, duration_s: float, *, window_s: floa
     Returns
     -------
     float
-        0 where counts vary less than a Poisson process.
+        0 where counts vary less than a Poisson process, or not at all.
 
     Notes
     -----
@@ -57,7 +87,7 @@ def count_branching(times_s: npt.ArrayLike, duration_s: float, *, window_s: floa
         raise ParameterError(f"{counts.size} windows fit. Expected at least 10. Shorten window_s.")
     variance = float(counts.var(ddof=1))
     if variance == 0:
-        raise DataError("Every window holds the same count. Expected variation. Check the times.")
+        return 0.0
     return max(0.0, 1.0 - math.sqrt(float(counts.mean()) / variance))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.estimate.hawkes.clock import ClockTest, detect_clock
-from cascadelab.estimate.hawkes.counts import count_branching, event_counts, inar
+from cascadelab.estimate.hawkes.counts import count_branching, inar, step_counts
 from cascadelab.estimate.hawkes.fit import HawkesFit
 from cascadelab.estimate.hawkes.goodness import likelihood_ratio_test, time_rescaling_tests
 from cascadelab.estimate.hawkes.kernel import event_times
@@ -45,6 +45,8 @@ class BranchingReport(Record):
         INAR on counts per engine step, where a clock was found.
     count_based : float
         Variance-ratio cross-check; NaN where too few windows fit.
+    events_per_step : float
+        Events that every step of the clock releases, where their number never varies; else NaN.
     tests : tuple of HypothesisTest
         Poisson against Hawkes and time rescaling, of the guarded fit; empty under a clock.
     """
@@ -55,16 +57,29 @@ class BranchingReport(Record):
     per_step: FitResult | None
     count_based: float
     tests: tuple[HypothesisTest, ...]
+    events_per_step: float = math.nan
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether every step of the clock releases the same number of events."""
+        return not math.isnan(self.events_per_step)
 
     @property
     def branching_ratio(self) -> float:
-        """Branching ratio to quote: per engine step under a clock, guarded fit otherwise."""
+        """Branching ratio to quote: per engine step under a clock, guarded fit otherwise.
+
+        0 for a periodic stream: events that cause others would make the counts vary.
+        """
+        if self.is_periodic:
+            return 0.0
         if self.per_step is not None:
             return self.per_step.value("branching ratio")
         return self.guarded.branching_ratio
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the branching ratio to quote."""
+        """Interval of the branching ratio to quote; a periodic stream leaves no doubt about 0."""
+        if self.is_periodic:
+            return 0.0, 0.0
         if self.per_step is not None:
             return self.per_step.interval("branching ratio", level)
         return self.guarded.branching_interval(level)
@@ -84,6 +99,12 @@ class BranchingReport(Record):
     def verdict(self) -> str:
         """What may be said, in one sentence."""
         n = self.branching_ratio
+        if self.is_periodic:
+            return (
+                f"The events are periodic, {self.events_per_step:g} every "
+                f"{self.clock.period_s:.3g} s without exception: an engine clock, not critical. "
+                f"A fit of event times (n = {self.unguarded.branching_ratio:.2f}) says nothing."
+            )
         if self.per_step is not None:
             return (
                 f"Events are released every {self.clock.period_s:.3g} s, so that event-time fits "
@@ -177,11 +198,14 @@ def branching_report(
     events = event_times(times_s, duration_s)
     clock = detect_clock(times_s, duration_s, resolution_s=resolution_s)
     best, fits = fit_with_regimes(times_s, duration_s, resolution_s=resolution_s)
-    per_step, tests = None, ()
+    per_step, tests, events_per_step = None, (), math.nan
     if clock.is_clock:
-        counts = event_counts(times_s, duration_s, bin_s=clock.period_s)
-        lags = max(1, min(5, (counts.size - 10) // 10))
-        per_step = inar(counts, n_lags=lags)
+        counts, step_s = step_counts(times_s, duration_s, period_s=clock.period_s)
+        clock = replace(clock, period_s=step_s)
+        if counts.min() == counts.max():
+            events_per_step = float(counts[0])
+        else:
+            per_step = inar(counts, n_lags=max(1, min(5, (counts.size - 10) // 10)))
     else:
         ratio = likelihood_ratio_test(
             best, times_s, resolution_s=resolution_s, rng=rng, n_draws=n_draws
@@ -201,4 +225,5 @@ def branching_report(
         per_step=per_step,
         count_based=count_based,
         tests=tests,
+        events_per_step=events_per_step,
     )
