@@ -23,6 +23,7 @@ from cascadelab.estimate.hawkes import (
     inar,
     likelihood_ratio_test,
     log_likelihood,
+    multivariate_rescaling_tests,
     poisson_pieces,
     rate_segments,
     simulate_hawkes,
@@ -256,6 +257,66 @@ def test_time_rescaling_accepts_the_truth_and_rejects_a_wrong_kernel():
     assert min(test.p_value for test in tests) < 0.05
 
 
+def test_time_rescaling_accepts_two_time_scales_fitted_by_two_exponentials():
+    rng = np.random.default_rng(8)
+    two = simulate_hawkes(0.1, [0.4, 0.4], [50.0, 0.05], duration_s=2500, rng=rng)
+    fit = fit_sum_of_exponentials(two, 2500, resolution_s=1e-3)
+    tests = time_rescaling_tests(fit, two, resolution_s=1e-3, rng=rng, n_draws=19)
+    assert all(test.is_valid and test.p_value > 0.05 for test in tests)
+    ratio = likelihood_ratio_test(fit, two, resolution_s=1e-3, rng=rng, n_draws=19)
+    assert ratio.p_value == pytest.approx(1 / 20)
+
+
+def test_time_rescaling_accepts_a_power_law_and_knows_poisson_from_it():
+    rng = np.random.default_rng(3)
+    heavy = simulate_power_law(0.3, 0.5, exponent=1.0, cutoff_s=0.5, duration_s=700, rng=rng)
+    fit = fit_power_law(heavy, 700, resolution_s=1e-3)
+    tests = time_rescaling_tests(fit, heavy, resolution_s=1e-3, rng=rng, n_draws=19)
+    assert all(test.is_valid and test.p_value > 0.05 for test in tests)
+    plain = np.sort(rng.uniform(0, 700, 300))
+    none = fit_power_law(plain, 700, resolution_s=1e-3)
+    ratio = likelihood_ratio_test(none, plain, resolution_s=1e-3, rng=rng, n_draws=19)
+    assert ratio.p_value > 0.05
+
+
+def test_time_rescaling_of_several_types_accepts_the_truth_and_rejects_a_wrong_kernel():
+    rng = np.random.default_rng(10)
+    truth = [[0.4, 0.3], [0.1, 0.5]]
+    times, types = simulate_multivariate([0.2, 0.2], truth, [1.0, 2.0], duration_s=1500, rng=rng)
+    fit = fit_multivariate(times, types, 1500, names=["down", "up"], resolution_s=1e-3)
+    sizes = [gaps.size for gaps in fit.rescaled_gaps(times, types)]
+    assert sizes == np.bincount(types).tolist()
+    assert np.mean(fit.rescaled_gaps(times, types)[0]) == pytest.approx(1.0, abs=0.01)
+    good = multivariate_rescaling_tests(
+        fit, times, types, resolution_s=1e-3, rng=rng, n_draws=19
+    )  # fmt: skip
+    assert all(test.p_value > 0.05 for test in good)
+    slow_and_fast = simulate_hawkes(0.1, [0.4, 0.4], [50.0, 0.05], duration_s=3000, rng=rng)
+    labels = rng.integers(0, 2, slow_and_fast.size)
+    wrong = fit_multivariate(slow_and_fast, labels, 3000, names=["a", "b"], resolution_s=1e-3)
+    bad = multivariate_rescaling_tests(
+        wrong, slow_and_fast, labels, resolution_s=1e-3, rng=rng, n_draws=19
+    )
+    assert min(test.p_value for test in bad) <= 0.05
+
+
+@pytest.mark.slow
+def test_time_rescaling_rejects_true_models_as_often_as_stated():
+    rejected = {"two": 0, "power": 0}
+    for seed in range(40):
+        rng = np.random.default_rng(500 + seed)
+        two = simulate_hawkes(0.2, [0.3, 0.3], [10.0, 0.2], duration_s=1000, rng=rng)
+        heavy = simulate_power_law(0.3, 0.5, exponent=1.0, cutoff_s=0.5, duration_s=600, rng=rng)
+        fits = {
+            "two": (fit_sum_of_exponentials(two, 1000, resolution_s=1e-3), two),
+            "power": (fit_power_law(heavy, 600, resolution_s=1e-3), heavy),
+        }
+        for name, (fit, times) in fits.items():
+            tests = time_rescaling_tests(fit, times, resolution_s=1e-3, rng=rng, n_draws=19)
+            rejected[name] += tests[0].p_value <= 0.1
+    assert all(count <= 10 for count in rejected.values())  # 4 expected, sd 1.9
+
+
 def test_count_cross_checks_have_the_stated_biases():
     rng = np.random.default_rng(9)
     times = simulate_hawkes(0.5, 0.7, 1.0, duration_s=60_000, rng=rng)
@@ -290,6 +351,9 @@ def test_univariate_is_the_multivariate_of_one_type():
     one = fit_exponential(times, 1000, resolution_s=1e-3)
     types = np.zeros(times.size, dtype=int)
     many = fit_multivariate(times, types, 1000, names=["all"], resolution_s=1e-3)
+    np.testing.assert_allclose(
+        many.rescaled_gaps(times, types)[0], one.rescaled_gaps(times), rtol=2e-2, atol=1e-3
+    )
     assert many.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-4)
     assert many.branching[0, 0] == pytest.approx(one.branching_ratio, abs=1e-3)
 

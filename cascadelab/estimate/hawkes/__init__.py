@@ -7,12 +7,16 @@ from cascadelab.estimate.hawkes.counts import count_branching, event_counts, ina
 from cascadelab.estimate.hawkes.fit import (
     HawkesFit,
     fit_exponential,
-    fit_power_law,
     fit_sum_of_exponentials,
 )
-from cascadelab.estimate.hawkes.goodness import likelihood_ratio_test, time_rescaling_tests
+from cascadelab.estimate.hawkes.goodness import (
+    likelihood_ratio_test,
+    multivariate_rescaling_tests,
+    time_rescaling_tests,
+)
 from cascadelab.estimate.hawkes.kernel import log_likelihood
 from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes, fit_multivariate
+from cascadelab.estimate.hawkes.power_law import fit_power_law
 from cascadelab.estimate.hawkes.regimes import fit_with_regimes, rate_segments
 from cascadelab.estimate.hawkes.report import BranchingReport, branching_report
 from cascadelab.estimate.hawkes.simulate import (
@@ -39,6 +43,7 @@ __all__ = [
     "inar",
     "likelihood_ratio_test",
     "log_likelihood",
+    "multivariate_rescaling_tests",
     "poisson_pieces",
     "rate_segments",
     "simulate_hawkes",

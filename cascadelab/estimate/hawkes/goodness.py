@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,26 @@ import numpy.typing as npt
 from cascadelab.errors import ConvergenceError, DataError
 from cascadelab.estimate.hawkes.fit import HawkesFit, refit
 from cascadelab.estimate.hawkes.kernel import event_times
-from cascadelab.estimate.hawkes.simulate import poisson_pieces, simulate_hawkes
+from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes, fit_multivariate
+from cascadelab.estimate.hawkes.power_law import refit_power_law
+from cascadelab.estimate.hawkes.simulate import (
+    poisson_pieces,
+    simulate_hawkes,
+    simulate_multivariate,
+    simulate_power_law,
+)
 from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
-from cascadelab.units import FloatArray
+from cascadelab.units import FloatArray, IntArray
 
-__all__ = ["likelihood_ratio_test", "time_rescaling_tests"]
+__all__ = ["likelihood_ratio_test", "multivariate_rescaling_tests", "time_rescaling_tests"]
+
+#: Branching ratios and spectral radii up to here are drawn from: above, samples may not end.
+_LARGEST_DRAWN = 0.999
+#: Lags of the Ljung–Box test of a multivariate fit.
+_N_LAGS = 10
+
+
+Sample = TypeVar("Sample")
 
 
 def _ks(gaps: FloatArray) -> float:
@@ -37,7 +53,21 @@ def _ljung_box(gaps: FloatArray, n_lags: int) -> float:
     return n * (n + 2.0) * total
 
 
+def _refit(fit: HawkesFit, sample: FloatArray, resolution_s: float) -> HawkesFit:
+    again = refit_power_law if fit.kernel == "power law" else refit
+    return again(fit, sample, resolution_s=resolution_s)
+
+
 def _redrawn(fit: HawkesFit, rng: np.random.Generator) -> FloatArray:
+    if fit.kernel == "power law":
+        return simulate_power_law(
+            float(fit.baseline[0]),
+            fit.branching_ratio,
+            exponent=fit.fit.value("exponent"),
+            cutoff_s=fit.fit.value("cutoff"),
+            duration_s=float(fit.edges_s[-1]),
+            rng=rng,
+        )
     return simulate_hawkes(
         fit.baseline,
         fit.branching,
@@ -49,8 +79,8 @@ def _redrawn(fit: HawkesFit, rng: np.random.Generator) -> FloatArray:
 
 
 def _bootstrap(
-    draw: Callable[[], FloatArray],
-    statistic: Callable[[FloatArray], npt.ArrayLike],
+    draw: Callable[[], Sample],
+    statistic: Callable[[Sample], npt.ArrayLike],
     n_draws: int,
 ) -> FloatArray:
     rows = []
@@ -76,12 +106,12 @@ def time_rescaling_tests(
     n_draws: int = 99,
     n_lags: int = 10,
 ) -> tuple[HypothesisTest, HypothesisTest]:
-    """Kolmogorov–Smirnov and Ljung–Box tests of the rescaled gaps, exponential kernels.
+    """Kolmogorov–Smirnov and Ljung–Box tests of the rescaled gaps.
 
     Parameters
     ----------
     fit : HawkesFit
-        Exponential kernel with a branching ratio below 1.
+        Any kernel, with a branching ratio below 1: one of 1 or more cannot be drawn from.
     times_s : array_like of shape (n,)
     resolution_s : float
     rng : numpy.random.Generator
@@ -96,17 +126,22 @@ def time_rescaling_tests(
     """
     null = "the rescaled gaps are independent unit exponentials"
     names = ("time rescaling, Kolmogorov-Smirnov", "time rescaling, Ljung-Box")
-    if fit.kernel != "exponential" or fit.branching_ratio >= 0.999:
-        reason = "bootstrap needs an exponential kernel and a branching ratio below 1"
+    if fit.branching_ratio >= _LARGEST_DRAWN:
+        reason = "bootstrap needs a branching ratio below 1 to draw from"
         return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
 
     def statistics(sample: FloatArray) -> tuple[float, float]:
-        gaps = refit(fit, sample, resolution_s=resolution_s).rescaled_gaps(sample)
+        gaps = _refit(fit, sample, resolution_s).rescaled_gaps(sample)
         return _ks(gaps), _ljung_box(gaps, n_lags)
 
     gaps = fit.rescaled_gaps(times_s)
-    actual = np.array([_ks(gaps), _ljung_box(gaps, n_lags)])
     draws = _bootstrap(lambda: _redrawn(fit, rng), statistics, n_draws)
+    return _against_draws(names, null, np.array([_ks(gaps), _ljung_box(gaps, n_lags)]), draws)
+
+
+def _against_draws(
+    names: tuple[str, str], null: str, actual: FloatArray, draws: FloatArray
+) -> tuple[HypothesisTest, HypothesisTest]:
     p_values = (1.0 + (draws >= actual).sum(axis=0)) / (draws.shape[0] + 1.0)
     first, second = (
         HypothesisTest(
@@ -119,6 +154,62 @@ def time_rescaling_tests(
         for name, value, p_value in zip(names, actual, p_values, strict=True)
     )
     return first, second
+
+
+def multivariate_rescaling_tests(
+    fit: MultivariateHawkes,
+    times_s: npt.ArrayLike,
+    types: npt.ArrayLike,
+    *,
+    resolution_s: float,
+    rng: np.random.Generator,
+    n_draws: int = 99,
+) -> tuple[HypothesisTest, HypothesisTest]:
+    """Tests of :func:`time_rescaling_tests` for several types at once.
+
+    Parameters
+    ----------
+    fit : MultivariateHawkes
+        Spectral radius below 1.
+    times_s, types : array_like of shape (n,)
+        What it was fitted to.
+    resolution_s : float
+    rng : numpy.random.Generator
+    n_draws : int
+
+    Returns
+    -------
+    tuple of HypothesisTest
+        The statistic is the largest over the types, and so are those of the draws: one p-value
+        for all types, with nothing left to adjust. Ljung–Box takes ten lags.
+    """
+    null = "the rescaled gaps of every type are independent unit exponentials"
+    names = (
+        "time rescaling, Kolmogorov-Smirnov, largest over types",
+        "time rescaling, Ljung-Box, largest over types",
+    )
+    if fit.spectral_radius >= _LARGEST_DRAWN:
+        reason = "bootstrap needs a spectral radius below 1 to draw from"
+        return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
+
+    def largest(model: MultivariateHawkes, times: FloatArray, kinds: IntArray) -> FloatArray:
+        gaps = model.rescaled_gaps(times, kinds)
+        found = [(_ks(own), _ljung_box(own, _N_LAGS)) for own in gaps]
+        return np.asarray(np.max(found, axis=0))
+
+    def draw() -> tuple[FloatArray, IntArray]:
+        parts = (fit.baseline, fit.branching, fit.decay)
+        return simulate_multivariate(*parts, duration_s=fit.duration_s, rng=rng)
+
+    def statistics(sample: tuple[FloatArray, IntArray]) -> FloatArray:
+        times, kinds = sample
+        again = fit_multivariate(
+            times, kinds, fit.duration_s, names=fit.names, resolution_s=resolution_s
+        )
+        return largest(again, times, kinds)
+
+    actual = largest(fit, np.asarray(times_s, dtype=np.float64), np.asarray(types))
+    return _against_draws(names, null, actual, _bootstrap(draw, statistics, n_draws))
 
 
 def likelihood_ratio_test(
@@ -134,9 +225,6 @@ def likelihood_ratio_test(
     Parameters are those of :func:`time_rescaling_tests`. The p-value comes from Poisson samples
     with the fitted piece rates, each fitted with and without excitation.
     """
-    if fit.kernel != "exponential":
-        reason = "implemented for the exponential kernel"
-        return invalid_test("Poisson against Hawkes", "no excitation", reason)
     duration, edges = float(fit.edges_s[-1]), fit.edges_s
     lengths = np.diff(edges)
 
@@ -145,7 +233,7 @@ def likelihood_ratio_test(
         counts = np.bincount(events.piece, minlength=lengths.size)
         some = counts > 0
         poisson = float(np.sum(counts[some] * np.log(counts[some] / lengths[some])) - sample.size)
-        full = fitted or refit(fit, sample, resolution_s=resolution_s)
+        full = fitted or _refit(fit, sample, resolution_s)
         return max(0.0, 2.0 * (full.log_likelihood - poisson))
 
     times = np.asarray(times_s, dtype=np.float64)

@@ -37,6 +37,7 @@ class MultivariateHawkes(Record):
         beta of the receiving type, per second.
     log_likelihood : float
     n_events : int
+    duration_s : float
     """
 
     names: tuple[str, ...]
@@ -46,11 +47,37 @@ class MultivariateHawkes(Record):
     decay: FloatArray
     log_likelihood: float
     n_events: int
+    duration_s: float
 
     @property
     def spectral_radius(self) -> float:
         """Largest eigenvalue of the branching matrix: the loop gain of the system."""
         return float(np.abs(np.linalg.eigvals(self.branching)).max())
+
+    def rescaled_gaps(self, times_s: npt.ArrayLike, types: npt.ArrayLike) -> tuple[FloatArray, ...]:
+        """Compensator of each type between its own events; unit exponentials if the model holds.
+
+        Parameters
+        ----------
+        times_s, types : array_like of shape (n,)
+
+        Returns
+        -------
+        tuple of d ndarrays
+            One value per event of the type, the first from the start of the window.
+        """
+        times, labels = event_times(times_s, self.duration_s).times_s, np.asarray(types)
+        gaps = _gaps(times)
+        out = []
+        for kind, (rate, beta) in enumerate(zip(self.baseline, self.decay, strict=True)):
+            step = rate * np.diff(times, prepend=0.0)
+            for source in range(len(self.names)):
+                flag = (labels == source).astype(np.float64)
+                level, _ = excitation(gaps, flag, float(beta))
+                before = np.concatenate([[0.0], level[:-1] + flag[:-1]])
+                step += self.branching[kind, source] * before * -np.expm1(-beta * gaps)
+            out.append(np.diff(np.cumsum(step)[labels == kind], prepend=0.0))
+        return tuple(out)
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per pair: source, target, branching, std_error."""
@@ -125,6 +152,7 @@ def fit_multivariate(
         decay=np.array([part[0][-1] for part in parts]),
         log_likelihood=float(sum(part[2] for part in parts)),
         n_events=events.n_events,
+        duration_s=events.duration_s,
     )
 
 
