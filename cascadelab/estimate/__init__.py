@@ -54,7 +54,9 @@ from cascadelab.estimate.identify import (
     granular_iv,
     naive_gain,
 )
+from cascadelab.estimate.invariance import InvarianceBenchmark, invariance_benchmark
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv, two_stage_least_squares
+from cascadelab.estimate.iv_several import SeveralIvFit, SeveralRegressors, fit_iv_several
 from cascadelab.estimate.laboratory import (
     Grade,
     Laboratory,
@@ -96,6 +98,7 @@ __all__ = [
     "Hac",
     "HypothesisTest",
     "IdentifiedEstimate",
+    "InvarianceBenchmark",
     "IvFit",
     "IvLabels",
     "Labels",
@@ -104,6 +107,8 @@ __all__ = [
     "NotDone",
     "Robust",
     "SampleNote",
+    "SeveralIvFit",
+    "SeveralRegressors",
     "WardlawCheck",
     "accept",
     "amplification",
@@ -126,6 +131,7 @@ __all__ = [
     "fact_table",
     "feed_cap",
     "fit_iv",
+    "fit_iv_several",
     "gain_estimate",
     "gain_from_draws",
     "gain_from_hawkes",
@@ -135,6 +141,7 @@ __all__ = [
     "granular_iv",
     "hasbrouck_var",
     "holm",
+    "invariance_benchmark",
     "kyle_slope",
     "laboratory_iv",
     "laboratory_ols",

@@ -123,6 +123,11 @@ def _check(
     words: IvLabels,
 ) -> _Arrays:
     y = vector(outcome, words.outcome)
+    if np.ndim(endogenous) == 2:
+        raise DataError(
+            f"endogenous has shape {np.shape(endogenous)}. Expected one regressor, shape (n,): "
+            f"effective F, Anderson-Rubin set and tF are for one. Use fit_iv_several for more."
+        )
     d = vector(endogenous, words.endogenous, y.size)
     check_moves(d, words.endogenous)
     z_names = _names(words.instruments, _columns(instruments), "instrument")

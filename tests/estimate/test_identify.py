@@ -333,3 +333,38 @@ def test_s6_random_levels_reject_as_often_as_stated_where_levels_mean_nothing():
     assert tried.size > 100
     assert np.mean(tried < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / tried.size)
     assert 0.35 < np.mean(tried < 0.5) < 0.65
+
+
+def near_miss_p_value(rng, kick):
+    """p of random levels on a path of 0.2 % a bar that falls by `kick` on reaching a true level."""
+    gaps = rng.uniform(0.0075, 0.0225, 40)
+    logs = -np.cumsum(gaps)
+    steps = rng.normal(-1.2 * gaps.sum() / 3000, 0.002, 3000)
+    path, log, reached = np.empty(3000), 0.0, 0
+    for bar, step in enumerate(steps):
+        log += step
+        if reached < logs.size and log <= logs[reached]:
+            log, reached = log - kick, reached + 1
+        path[bar] = log
+    options = {"near_fraction": 0.003, "horizon": 6, "rng": rng, "n_placebo": 99}
+    found = near_miss(100 * np.exp(path), 100 * np.exp(logs), **options)
+    return found.test("random levels").p_value
+
+
+def rejected_share(kick, n_draws):
+    draws = [near_miss_p_value(np.random.default_rng([seed, 3]), kick) for seed in range(n_draws)]
+    return np.mean(np.array(draws) < 0.05)
+
+
+def test_s6_sees_levels_that_push_prices_and_more_often_the_harder_they_push():
+    assert rejected_share(0.0, 25) <= 0.16
+    assert rejected_share(0.008, 25) >= 0.5
+
+
+@pytest.mark.slow
+def test_s6_power_rises_with_the_push_of_a_level():
+    shares = [rejected_share(kick, 200) for kick in (0.0, 0.002, 0.004, 0.008)]
+    assert shares[0] < 0.1
+    assert (np.diff(shares) > 0).all()
+    assert 0.3 < shares[2] < 0.65
+    assert shares[3] > 0.7
