@@ -11,7 +11,7 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import assert_predetermined, matrix, vector
+from cascadelab.estimate.checks import assert_predetermined, fraction, matrix, vector
 from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv
@@ -28,6 +28,7 @@ __all__ = [
     "ExposureTimes",
     "IdentifiedEstimate",
     "exposure_shock",
+    "exposure_within",
     "from_iv",
     "granular_instrument",
     "granular_iv",
@@ -211,6 +212,57 @@ class ExposureTimes:
 
     exposure_at: npt.ArrayLike
     outcome_at: npt.ArrayLike
+
+
+def exposure_within(
+    liquidation_prices: npt.ArrayLike,
+    quantities_base: npt.ArrayLike,
+    prices: npt.ArrayLike,
+    *,
+    reach_fraction: float,
+) -> FloatArray:
+    """Exposure of S1 read off a book: what the next fall of `reach_fraction` would force to sale.
+
+    Parameters
+    ----------
+    liquidation_prices : array_like of shape (n_positions,)
+        Quote per base; NaN or infinity where a position is never liquidated.
+    quantities_base : array_like of shape (n_positions,)
+        Base units sold at that price, at least 0.
+    prices : array_like of shape (n_bars,)
+        Price when each exposure is measured, positive; before the outcome of the bar.
+    reach_fraction : float
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray of shape (n_bars,)
+        Base units with a liquidation price in ``[price (1 - reach), price)``; positions that are
+        due already are not counted.
+
+    Raises
+    ------
+    DataError
+        A quantity is negative or a price not positive.
+
+    Examples
+    --------
+    >>> exposure_within([95.0, 90.0, 50.0], [1.0, 2.0, 4.0], [100.0, 92.0], reach_fraction=0.1)
+    array([3., 2.])
+    """
+    fraction(reach_fraction, "reach_fraction")
+    marks = vector(prices, "prices")
+    levels = np.asarray(liquidation_prices, dtype=np.float64)
+    sizes = vector(quantities_base, "quantities", levels.size)
+    if (marks <= 0).any() or (sizes < 0).any():
+        raise DataError("A price is not positive or a quantity negative. Expected neither.")
+    kept = np.isfinite(levels)
+    order = np.argsort(levels[kept], kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(sizes[kept][order])])
+    sorted_levels = levels[kept][order]
+    upper = below[np.searchsorted(sorted_levels, marks, side="left")]
+    lower = below[np.searchsorted(sorted_levels, marks * (1.0 - reach_fraction), side="left")]
+    return np.asarray(upper - lower)
 
 
 def exposure_shock(
