@@ -163,9 +163,8 @@ def _data(evidence: Evidence) -> Summary:
     rows: list[tuple[str, object]] = [("notebook", evidence.notebook), ("claim", evidence.claim)]
     for number, note in enumerate(evidence.data, start=1):
         span = " to ".join(filter(None, (note.first_at, note.last_at))) or "no time stated"
-        share = (
-            "" if math.isnan(note.cap_share) else f", {note.cap_share:.1%} of windows at the cap"
-        )
+        is_capped = math.isfinite(note.cap_share) and note.feed_rule != "complete"
+        share = f", {note.cap_share:.1%} of windows at the cap" if is_capped else ""
         held = (
             f"{note.n_rows:,} rows, {note.n_gaps:,} gaps, {note.n_duplicates:,} duplicates; "
             f"feed: {note.feed_rule}{share}; price: {note.price_kind}"
@@ -173,8 +172,8 @@ def _data(evidence: Evidence) -> Summary:
         units = f"; units: {note.units}" if note.units else ""
         rows += [
             (f"source {number}", f"{note.source}; {span}; licence: {note.licence}"),
-            (f"source {number} holds", held + units),
-            (f"source {number} SHA-256", note.sha256),
+            ("holds", held + units),
+            ("SHA-256", note.sha256),
         ]
     notes = [_WATERMARK] if _is_synthetic(evidence) else []
     return Summary(title="1. Data", rows=rows, notes=notes)

@@ -142,6 +142,7 @@ def rule_notes(venues: Sequence[str]) -> tuple[DataNote, ...]:
                     last_at="",
                     n_rows=len(json.loads(path.read_text(encoding="utf-8")).get("symbols", ())),
                     feed_rule="rules as documented, of the day named",
+                    cap_share=math.nan,
                     price_kind="none",
                     units="fractions; notional in the venue's settlement currency",
                 )
