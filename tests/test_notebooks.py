@@ -58,6 +58,11 @@ def test_a_notebook_answers_with_other_parameters_under_plain_papermill(name, tm
     assert "application/vnd.cascadelab+json" in mimes
     assert any(mime.startswith("application/vnd.vegalite") for mime in mimes)
     assert not [output for output in shown if output.get("name") == "stderr"]
+    (last,) = notebook["cells"][-1]["outputs"]
+    block = last["data"]["application/vnd.cascadelab+json"]
+    assert (block["kind"], block["content"]["notebook"]) == ("block", name)
+    given = block["content"]["environment"]
+    assert {**given["parameters"], "seed": given["seed"]}.items() >= OTHER[name].items()
 
 
 def test_the_episode_notebook_reads_tick_files(real_data, tmp_path):

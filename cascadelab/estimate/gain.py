@@ -320,7 +320,8 @@ def range_gain(kind: str, value: float, ends: tuple[float, float], *, note: str)
     (1.6666666666666667, 2.5)
     """
     low, high = ends
-    if not low <= value <= high:
+    rounding = 1e-9 * max(abs(value), 1.0)
+    if not low - rounding <= value <= high + rounding:
         raise ParameterError(
             f"The gain {value:g} is outside its range [{low:g}, {high:g}]. Expected it inside. "
             f"Check the ends."

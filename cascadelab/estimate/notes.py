@@ -15,6 +15,7 @@ import polars as pl
 from cascadelab.cascade import Cascade
 from cascadelab.errors import ParameterError
 from cascadelab.estimate.evidence import DataNote, ModelNote, NotDone
+from cascadelab.estimate.facts import load_facts
 from cascadelab.files import shipped
 from cascadelab.fingerprint import file_hash
 from cascadelab.history import catalogue
@@ -40,6 +41,7 @@ _READERS: dict[str, tuple[Callable[[], pl.DataFrame], str | None]] = {
     "figures": (catalogue.figures, None),
     "intraday_figures": (catalogue.intraday, "started_at"),
     "minute_figures_2025-10-10": (catalogue.minutes, "minute_at"),
+    "facts": (load_facts, None),
 }
 _SECTIONS = ("estimates", "placebos", "stability", "gains", "model")
 #: Moves between the shock and the end at which a curve is checked.
@@ -80,7 +82,7 @@ def quality_data_note(quality: Quality, *, licence: str) -> DataNote:
 
 
 def shipped_notes(*names: str) -> tuple[DataNote, ...]:
-    """Notes of tables of the catalogue: ``"episodes"``, ``"figures"`` and the like.
+    """Notes of shipped tables: ``"episodes"``, ``"figures"``, ``"facts"`` and the like.
 
     Raises
     ------
@@ -90,13 +92,13 @@ def shipped_notes(*names: str) -> tuple[DataNote, ...]:
     notes = []
     for name in names:
         if name not in _READERS:
-            raise ParameterError.unknown("table of the catalogue", name, _READERS)
+            raise ParameterError.unknown("shipped table", name, _READERS)
         reader, time = _READERS[name]
         rows = reader()
         ends = ("", "") if time is None else (str(rows[time].min()), str(rows[time].max()))
         note = file_note(
-            shipped("data", "catalogue", f"{name}.csv"),
-            source="catalogue, our own tabulation",
+            shipped("data", "facts" if name == "facts" else "catalogue", f"{name}.csv"),
+            source="our own tabulation",
             licence="MIT",
             span=ends,
             n_rows=rows.height,

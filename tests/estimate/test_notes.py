@@ -123,7 +123,7 @@ def test_notes_of_shipped_tables_hold_hash_rows_and_span(tmp_path: Path):
     assert note.n_rows == 64
     assert len(note.sha256) == 64
     assert note.first_at.startswith("1987-10-19")
-    with pytest.raises(ParameterError, match="table of the catalogue"):
+    with pytest.raises(ParameterError, match="shipped table"):
         shipped_notes("episode")
     rules = rule_notes(["binance_usdm"])
     assert any("2024-08-01" in note.source for note in rules)
