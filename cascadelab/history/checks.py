@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.formats import Format
 from cascadelab.history.quality import Gap, Quality
 
@@ -15,6 +17,7 @@ __all__ = [
     "check_pauses",
     "check_rows",
     "is_day_cut",
+    "require_sizes",
     "share_padded",
     "with_notes",
     "with_one_per_second",
@@ -27,6 +30,21 @@ _DAY = timedelta(days=1)
 def with_notes(quality: Quality, *notes: str) -> Quality:
     """Return `quality` with the non-empty notes added."""
     return replace(quality, notes=(*quality.notes, *(note for note in notes if note)))
+
+
+def require_sizes(frame: pl.DataFrame, path: Path, venue: str) -> None:
+    """Refuse rows whose size in base units is unknown, as the contract of their symbol is.
+
+    Raises
+    ------
+    DataError
+        Names the first such symbol.
+    """
+    unknown = frame.filter(pl.col("size_base").is_null())["symbol"]
+    if len(unknown):
+        problem = f"The contract size of {unknown[0]!r} at {venue} is not known."
+        cure = "Pass contract=history.Contract(face=..., face_currency='base' or 'quote')."
+        raise DataError.in_file(path, problem, cure)
 
 
 def check_rows(

@@ -309,8 +309,19 @@ def _is_text(data: bytes) -> bool:
         # A cut through the last character is not an error; one bad byte in a later line is for
         # the parser, which can name the line.
         line_end = data.find(b"\n")
-        return error.start >= len(data) - 4 or (0 <= line_end < error.start)
+        if error.start >= len(data) - 4 or (0 <= line_end < error.start):
+            return True
+        return _is_bilingual_header(data[:line_end]) and _is_text(data[line_end + 1 :])
     return True
+
+
+def _is_bilingual_header(line: bytes) -> bool:
+    """Whether a line is a header of OKX: ``trade_id/...`` with the Chinese names in GBK."""
+    try:
+        words = [word.partition("/")[0] for word in line.decode("gb18030").split(",")]
+    except UnicodeDecodeError:
+        return False
+    return len(words) > 1 and all(word.isascii() and word.isidentifier() for word in words)
 
 
 def _refuse_bomb(path: Path, n_bytes: int, limit_bytes: int) -> None:
