@@ -190,7 +190,7 @@ BOOK_DEPTH = Format(
     kind="depth",
     time="observed_at",
     fields=(
-        Field(name="timestamp", type="moment"),
+        Field(name="timestamp", type="time"),
         Field(name="percentage"),
         Field(name="depth", rule="not negative"),
         Field(name="notional", rule="not negative"),

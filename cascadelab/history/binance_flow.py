@@ -411,7 +411,7 @@ METRICS = Format(
     kind="open_interest",
     time="observed_at",
     fields=(
-        Field(name="create_time", type="moment"),
+        Field(name="create_time", type="time"),
         Field(name="symbol", type="text"),
         Field(name="sum_open_interest", rule="not negative"),
         Field(name="sum_open_interest_value", rule="not negative"),

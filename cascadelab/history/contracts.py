@@ -118,8 +118,8 @@ def sizes_in_base(
     )
     amount = pl.col(quantity) * pl.col("face")
     inverse = pl.when(pl.col(price) > 0).then(amount / pl.col(price))
-    size = pl.when(pl.col(quantity) == 0).then(0.0)
-    size = size.when(pl.col("is_inverse")).then(inverse).otherwise(amount)
+    some = pl.when(pl.col("is_inverse")).then(inverse).otherwise(amount)
+    size = pl.when(pl.col(quantity) == 0).then(0.0).otherwise(some)
     joined = frame.join(known, on=list(by), how="left", maintain_order="left")
     return joined.with_columns(size_base=size).drop("face", "is_inverse")
 

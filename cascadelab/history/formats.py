@@ -17,6 +17,10 @@ from cascadelab.history.source import Head, Source
 __all__ = ["Context", "Format", "Layout", "layout_of", "recognise"]
 
 
+#: How a line begins that is no part of a table.
+_ABOVE = ("https://", "http://", "www.", "# ")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a reader knows before the first row, besides the rows.
@@ -207,6 +211,10 @@ def recognise(
             cure = "Use the reader of that format, or history.read(path)."
             raise DataError.in_file(source.path, problem, cure)
     line, values = _first_lines(head)[0]
+    if source.packing == "feather":
+        problem = f"The columns {','.join(values)[:80]!r} fit no feather table known here."
+        cure = "Columns date, open, high, low, close and volume, as freqtrade writes, are read."
+        raise UnknownFormatError.in_file(source.path, problem, cure)
     _refuse_separator(source, values, line)
     if _is_header(values):
         raise _unknown_header(source, values, line, wanted)
@@ -305,8 +313,13 @@ def _fits(item: Field, text: str) -> bool:
 
 
 def _first_lines(head: Head) -> list[tuple[int, list[str]]]:
-    """Return the first lines that hold something, with their numbers, as fields."""
+    """Return the first lines that hold something, with their numbers, as fields.
+
+    An address or remark that a website puts above the header is passed over.
+    """
     filled = [(line, text) for line, text in enumerate(head.lines, start=1) if text.strip()]
+    while len(filled) > 1 and filled[0][1].startswith(_ABOVE):
+        filled = filled[1:]
     return [(line, [value.strip() for value in values_of(text)]) for line, text in filled[:8]]
 
 

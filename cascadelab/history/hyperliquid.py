@@ -406,7 +406,7 @@ def read_fills(path: str | Path, kind: str = "fills") -> Reading:
 
 
 def read_node_trades(path: str | Path) -> Reading:
-    """Matches of the node's older files (``node_trades``, March to June 2025; kind ``"trades"``)."""
+    """Matches of the node's files of early 2025 (``node_trades``, kind ``"trades"``)."""
     return read_source(make_context(path), [NODE_TRADES])
 
 

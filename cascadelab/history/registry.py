@@ -19,6 +19,7 @@ from cascadelab.history import (
     hyperliquid,
     hyperliquid_tables,
     lending,
+    lending_positions,
     okx,
     tardis,
 )
@@ -41,6 +42,7 @@ FORMATS = (
     *freqtrade.FORMATS,
     *aggregators.FORMATS,
     *lending.FORMATS,
+    *lending_positions.FORMATS,
     *generic.FORMATS,
 )
 

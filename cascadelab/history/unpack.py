@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, Literal
 
-from cascadelab.errors import MissingExtraError
+from cascadelab.errors import DataError, MissingExtraError
 
 __all__ = ["DAMAGED", "Packing", "opened", "packing_of", "zip_chunks"]
 
@@ -83,7 +83,7 @@ def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBa
             yield stream
     elif packing == "tar":
         with tarfile.open(path, "r|*") as archive:
-            yield _OneMember(archive)
+            yield _OneMember(archive, path)
     else:
         with path.open("rb") as stream:
             yield stream
@@ -92,26 +92,39 @@ def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBa
 class _OneMember(io.RawIOBase, IO[bytes]):
     """The only file of a tar, read as it streams by."""
 
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
+    def __init__(self, archive: tarfile.TarFile, path: Path) -> None:
+        self._archive, self._path = archive, path
+        self._name = ""
         self._stream = self._next()
         if self._stream is None:
-            raise tarfile.ReadError("the archive holds no file")
+            raise self._refused("holds no file", "Download the file again.")
 
     def _next(self) -> IO[bytes] | None:
         while (entry := self._archive.next()) is not None:
             parts = entry.name.replace("\\", "/")
             if parts.startswith("/") or ".." in parts.split("/"):
-                raise tarfile.ReadError(f"a path outside its folder, {entry.name!r}")
+                found = f"holds a path outside its folder, {entry.name!r}"
+                raise self._refused(found, "Do not trust this file; download it again.")
+            if entry.issym() or entry.islnk():
+                found = f"holds a link, {entry.name!r}, instead of a file"
+                raise self._refused(found, "Unpack it and pass the file you want.")
             if entry.isfile():
+                if self._name:
+                    found = f"holds several files ({self._name!r}, {entry.name!r})"
+                    cure = "Unpack it and pass the file you want."
+                    raise self._refused(f"{found}; exactly one is expected", cure)
+                self._name = entry.name
                 return self._archive.extractfile(entry)
         return None
+
+    def _refused(self, found: str, cure: str) -> DataError:
+        return DataError.in_file(self._path, f"The tar {found}.", cure)
 
     def read(self, size: int = -1) -> bytes:
         assert self._stream is not None
         data = self._stream.read(size)
-        if not data and self._next() is not None:
-            raise tarfile.ReadError("the archive holds several files; exactly one is expected")
+        if not data:
+            self._next()
         return data
 
 
