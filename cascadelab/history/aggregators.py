@@ -11,7 +11,7 @@ import polars as pl
 
 from cascadelab.history.checks import with_notes, with_padding
 from cascadelab.history.formats import Context, Format, State
-from cascadelab.history.parse import Field, Parsed, parse_block
+from cascadelab.history.parse import Field, Parsed, parse_block, values_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.records import begin_as
 from cascadelab.history.source import Block, Head, Source
@@ -29,7 +29,7 @@ _TIME = Field(name="day", type="moment")
 
 def _columns(head: Head) -> list[str]:
     first = next((line for line in head.lines if line.strip()), "")
-    return [name.strip() for name in first.split(",")]
+    return [name.strip() for name in values_of(first)]
 
 
 def _wide(*whats: str) -> Callable[[Source, Head], bool]:
@@ -48,7 +48,7 @@ def _read_wide(context: Context) -> Iterator[Parsed]:
         data, line = block.data, block.first_line
         if index == 0:
             header, _, data = data.partition(b"\n")
-            names = header.decode().strip().split(",")
+            names = [name.strip() for name in values_of(header.decode().strip())]
             fields = [_TIME, *(Field(name=name, is_nullable=True) for name in names[1:])]
             line += 1
         if not data.strip():

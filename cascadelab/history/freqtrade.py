@@ -19,6 +19,7 @@ from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
 from cascadelab.history.records import Row, document
 from cascadelab.history.source import Head, Source
+from cascadelab.history.times import epoch_column
 from cascadelab.history.unpack_feather import feather_schema, read_feather
 
 __all__ = ["FORMATS", "read_candles", "read_funding"]
@@ -89,12 +90,20 @@ def _is_feather_candles(source: Source, head: Head) -> bool:
     return _feather_head(source) is not None and not _is_feather_funding(source, head)
 
 
+def _moments(values: pl.Series) -> pl.Series:
+    """Times of a column; numbers by their magnitude."""
+    if values.dtype.is_integer():
+        return epoch_column(values.cast(pl.Int64))
+    if not isinstance(values.dtype, pl.Datetime):
+        raise pl.exceptions.InvalidOperationError("no time")
+    return values.cast(pl.Datetime("us", "UTC"))
+
+
 def _read_feather(context: Context) -> Iterator[Parsed]:
     path = context.source.path
     frame = read_feather(context.source, [field.name for field in _FIELDS])
     try:
-        moment = pl.col("date").cast(pl.Datetime("us", "UTC"))
-        typed = frame.with_columns(moment, pl.exclude("date").cast(pl.Float64))
+        typed = frame.with_columns(_moments(frame["date"]), pl.exclude("date").cast(pl.Float64))
     except pl.exceptions.PolarsError as error:
         found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
         problem = f"The columns are {found}; a time and five numbers are expected."

@@ -10,7 +10,7 @@ import polars as pl
 from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
 from cascadelab.history.contracts import Contract, sizes_in_base, tardis_contract
 from cascadelab.history.formats import Context, Format, State
-from cascadelab.history.parse import Field, Parsed, parse_block
+from cascadelab.history.parse import Field, Parsed, parse_block, values_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.records import finish_plainly
 from cascadelab.history.source import Block, Head, Source
@@ -314,7 +314,7 @@ _LONG_FIELDS = (
 
 def _is_snapshots(_: Source, head: Head) -> bool:
     first = next((line for line in head.lines if line.strip()), "")
-    names = [name.strip() for name in first.split(",")]
+    names = [name.strip() for name in values_of(first)]
     return names[:4] == [item.name for item in _START] and bool(
         _LEVEL.match(names[4] if len(names) > 4 else "")
     )
@@ -327,7 +327,7 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
         data, line = block.data, block.first_line
         if index == 0:
             header, _, data = data.partition(b"\n")
-            names = header.decode().strip().split(",")
+            names = [name.strip() for name in values_of(header.decode().strip())]
             known = {item.name: item for item in _START}
             columns = [
                 known.get(name)

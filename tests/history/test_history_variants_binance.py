@@ -92,7 +92,11 @@ def test_coin_margined_klines_count_contracts_of_the_symbol(
 ) -> None:
     price = 50.0
     row = f"1601000000000,50,50,50,50,200,1601000059999,{200 * face / price},7,80,{80 * face / price},0\n"
-    bar = history.read(written(tmp_path, f"{symbol}-1m-2020-09-25.csv", row)).frame().row(0, named=True)
+    bar = (
+        history.read(written(tmp_path, f"{symbol}-1m-2020-09-25.csv", row))
+        .frame()
+        .row(0, named=True)
+    )
     assert bar["volume_base"] == pytest.approx(200 * face / price)
     assert bar["volume_quote"] == 200 * face
     assert bar["flow_base"] == pytest.approx((80 - 120) * face / price)
@@ -109,7 +113,11 @@ def test_index_klines_of_a_coin_margined_pair_have_no_volume(tmp_path: Path) -> 
 
 def test_premium_klines_may_have_either_sign_and_scientific_numbers(tmp_path: Path) -> None:
     row = "1704067200000,-4.5E-4,1e-05,-0.0005,-0.00012,0,1704067259999,0,12,0,0,0\n"
-    bar = history.read(written(tmp_path, "BTCUSDT-1m-2024-01-01.csv", KLINES + row)).frame().row(0, named=True)
+    bar = (
+        history.read(written(tmp_path, "BTCUSDT-1m-2024-01-01.csv", KLINES + row))
+        .frame()
+        .row(0, named=True)
+    )
     assert (bar["series"], bar["open"], bar["high"]) == ("premium", -0.00045, 0.00001)
 
 
@@ -137,7 +145,9 @@ def test_aggregates_that_lost_their_quantity_are_kept_counted_and_make_sums_lowe
     reading = history.read(written(tmp_path, "ETHUSDT-aggTrades-2023-05.csv", text))
     assert reading.frame()["size_base"].to_list() == [0.0, 0.5]
     assert reading.quality.is_lower_bound
-    assert any(note.startswith("1 of 2 rows have a quantity of 0") for note in reading.quality.notes)
+    assert any(
+        note.startswith("1 of 2 rows have a quantity of 0") for note in reading.quality.notes
+    )
     assert not history.read(
         written(tmp_path, "ETHUSDT-aggTrades-2023-06.csv", text.replace("0.0,", "1.0,"))
     ).quality.is_lower_bound
@@ -145,7 +155,11 @@ def test_aggregates_that_lost_their_quantity_are_kept_counted_and_make_sums_lowe
 
 def test_numbers_written_as_floats_by_a_spreadsheet_are_the_same_numbers(tmp_path: Path) -> None:
     text = AGG + "7.0,100.5,2,10.0,12.0,1704067200000.0,True\n"
-    trade = history.read(written(tmp_path, "BTCUSDT-aggTrades-2024-01-01.csv", text)).frame().row(0, named=True)
+    trade = (
+        history.read(written(tmp_path, "BTCUSDT-aggTrades-2024-01-01.csv", text))
+        .frame()
+        .row(0, named=True)
+    )
     assert (trade["trade_id"], trade["n_trades"]) == ("7", 3)
     assert trade["traded_at"] == datetime(2024, 1, 1, tzinfo=UTC)
     broken = text.replace("7.0,", "7.5,")
@@ -177,7 +191,9 @@ def test_depth_of_coin_margined_files_is_turned_into_coins_and_dollars(tmp_path:
     name = "BTCUSD_PERP-bookDepth-2024-01-01.csv"
     # 2000 contracts of 100 USD: 200,000 USD, at 50,000 (bid) and 51,000 (ask) USD a coin.
     in_coins = DEPTH + "2024-01-01 00:00:08,-1.00,2000,4.0\n2024-01-01 00:00:08,1.00,2040,4.0\n"
-    by_price = DEPTH + "2024-01-01 00:00:08,-1.00,2000,1e8\n2024-01-01 00:00:08,1.00,2040,1.0404e8\n"
+    by_price = (
+        DEPTH + "2024-01-01 00:00:08,-1.00,2000,1e8\n2024-01-01 00:00:08,1.00,2040,1.0404e8\n"
+    )
     for text in (in_coins, by_price):
         reading = history.read(written(tmp_path, name, text))
         assert reading.frame()["depth_base"].to_list() == pytest.approx([4.0, 4.0])
@@ -193,7 +209,9 @@ def test_depth_of_coin_margined_files_is_turned_into_coins_and_dollars(tmp_path:
 def test_twelve_bands_and_their_new_texts_are_read(tmp_path: Path) -> None:
     bands = (-5.0, -4.0, -3.0, -2.0, -1.0, -0.2, 0.2, 1.0, 2.0, 3.0, 4.0, 5.0)
     rows = [f"2026-01-01 00:00:08,{band:.2f},{abs(band) * 10},{abs(band) * 1000}" for band in bands]
-    frame = history.read(written(tmp_path, "BTCUSDT-bookDepth-2026-01-01.csv", DEPTH + "\n".join(rows))).frame()
+    frame = history.read(
+        written(tmp_path, "BTCUSDT-bookDepth-2026-01-01.csv", DEPTH + "\n".join(rows))
+    ).frame()
     assert frame["band_fraction"].to_list() == pytest.approx([band / 100 for band in bands])
 
 
@@ -216,7 +234,10 @@ def test_metrics_with_empty_ratios_quotes_and_two_markets(tmp_path: Path) -> Non
 
 def test_best_quotes_with_an_empty_side_are_null_there(tmp_path: Path) -> None:
     head = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n"
-    text = head + "5,0.0,0,50.0,10,1704067200000,1704067200001\n6,49.0,98,50.0,10,1704067200002,1704067200003\n"
+    text = (
+        head
+        + "5,0.0,0,50.0,10,1704067200000,1704067200001\n6,49.0,98,50.0,10,1704067200002,1704067200003\n"
+    )
     frame = history.read(written(tmp_path, "LTCUSD_240329-bookTicker-2024-01-01.csv", text)).frame()
     assert frame["bid_price"].to_list() == [None, 49.0]
     assert frame["bid_base"].to_list() == [None, 98 * 10 / 49.0]
@@ -228,20 +249,32 @@ SNAPSHOT = "time,side,order_type,time_in_force,original_quantity,price,average_p
 
 def test_snapshots_of_both_markets_and_with_a_column_of_the_symbol(tmp_path: Path) -> None:
     row = "1704067200000,BUY,LIMIT,IOC,5,60,50,FILLED,5,5\n"
-    coin = history.read(written(tmp_path, "ETHUSD_PERP-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row))
+    coin = history.read(
+        written(tmp_path, "ETHUSD_PERP-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row)
+    )
     got = coin.frame().row(0, named=True)
     assert (got["liquidated_side"], got["size_base"], got["notional_usd"]) == ("short", 1.0, 50.0)
-    linear = history.read(written(tmp_path, "ETHUSDT-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row))
+    linear = history.read(
+        written(tmp_path, "ETHUSDT-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row)
+    )
     got = linear.frame().row(0, named=True)
     assert (got["size_base"], got["notional_usd"]) == (5.0, 250.0)
-    named = SNAPSHOT.replace("time,side", "time,symbol,side") + row.replace(",BUY", ",ETHUSD_PERP,BUY")
+    named = SNAPSHOT.replace("time,side", "time,symbol,side") + row.replace(
+        ",BUY", ",ETHUSD_PERP,BUY"
+    )
     got = history.read(written(tmp_path, "x.csv", named)).frame().row(0, named=True)
     assert (got["symbol"], got["size_base"]) == ("ETHUSD_PERP", 1.0)
 
 
 def test_an_order_without_a_fill_is_priced_by_its_limit(tmp_path: Path) -> None:
     row = "1704067200000,SELL,LIMIT,IOC,5,60,0,NEW,0,0\n"
-    got = history.read(written(tmp_path, "ETHUSDT-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row)).frame().row(0, named=True)
+    got = (
+        history.read(
+            written(tmp_path, "ETHUSDT-liquidationSnapshot-2024-01-01.csv", SNAPSHOT + row)
+        )
+        .frame()
+        .row(0, named=True)
+    )
     assert (got["fill_price"], got["size_base"], got["notional_usd"]) == (None, 0.0, 0.0)
     line = "ETH,SELL,LIMIT,IOC,10,99,0,PARTIALLY_FILLED,4,4,1704067200000,396\n"
     got = history.read(written(tmp_path, "recorded.csv", line)).frame().row(0, named=True)
@@ -262,7 +295,19 @@ def test_a_recording_with_a_header_or_of_coin_margined_contracts(tmp_path: Path)
 
 
 def force_order(symbol: str, side: str, filled: str, average: str) -> dict[str, object]:
-    order = {"s": symbol, "S": side, "o": "LIMIT", "f": "IOC", "q": filled, "p": "60", "ap": average, "X": "FILLED", "l": filled, "z": filled, "T": 1704067200000}
+    order = {
+        "s": symbol,
+        "S": side,
+        "o": "LIMIT",
+        "f": "IOC",
+        "q": filled,
+        "p": "60",
+        "ap": average,
+        "X": "FILLED",
+        "l": filled,
+        "z": filled,
+        "T": 1704067200000,
+    }
     return {"e": "forceOrder", "E": 1704067200010, "o": order}
 
 
@@ -286,12 +331,24 @@ def test_lines_of_the_stream_are_read_alone_combined_and_between_other_messages(
 def test_hours_of_options_take_strike_and_expiry_from_the_symbol(tmp_path: Path) -> None:
     head = "date,hour,symbol,underlying,type,strike,open,high,low,close,volume_contracts,volume_usdt,best_bid_price,best_ask_price,best_bid_qty,best_ask_qty,best_buy_iv,best_sell_iv,mark_price,mark_iv,delta,gamma,vega,theta,openinterest_contracts,openinterest_usdt\n"
     row = "2023-10-22,7,BTC-231027-30000-C,BTCUSDT,C,30000,,,,,0,0,410,430,1,2,0.41,0.45,420,0.43,0.5,1e-4,20,-30,12.5,375000\n"
-    got = history.read(written(tmp_path, "BTCUSDT-EOHSummary-2023-10-22.csv", head + row)).frame().row(0, named=True)
-    assert (got["option_type"], got["strike_price"], got["mark_volatility"]) == ("call", 30_000.0, 0.43)
+    got = (
+        history.read(written(tmp_path, "BTCUSDT-EOHSummary-2023-10-22.csv", head + row))
+        .frame()
+        .row(0, named=True)
+    )
+    assert (got["option_type"], got["strike_price"], got["mark_volatility"]) == (
+        "call",
+        30_000.0,
+        0.43,
+    )
     assert got["observed_at"] == datetime(2023, 10, 22, 7, tzinfo=UTC)
     assert got["expires_at"] == datetime(2023, 10, 27, 8, tzinfo=UTC)
     text = "calc_time,symbol,base_asset,quote_asset,index_value\n1786147200000,BTCBVOLUSDT,BTCBVOL,USDT,35.7571\n"
-    got = history.read(written(tmp_path, "BTCBVOLUSDT-BVOLIndex-2026-08-08.csv", text)).frame().row(0, named=True)
+    got = (
+        history.read(written(tmp_path, "BTCBVOLUSDT-BVOLIndex-2026-08-08.csv", text))
+        .frame()
+        .row(0, named=True)
+    )
     assert (got["price"], got["symbol"]) == (35.7571, "BTCBVOLUSDT")
 
 

@@ -50,7 +50,9 @@ BYBIT = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,ho
 )
 def test_bybit_sizes_by_instrument(symbol: str, expected: float, tmp_path: Path) -> None:
     row = f"1585180700.0647,{symbol},Sell,1000,50000,ZeroMinusTick,a-1,2.81337e+10,0.02,1000"
-    path = written(tmp_path, f"{symbol}2020-03-25.csv.gz", gzip.compress(f"{BYBIT}\n{row}".encode()))
+    path = written(
+        tmp_path, f"{symbol}2020-03-25.csv.gz", gzip.compress(f"{BYBIT}\n{row}".encode())
+    )
     frame = history.read(path).frame()
     assert frame["quantity_base"].to_list() == [-expected]
     assert frame["traded_at"][0] == datetime(2020, 3, 25, 23, 58, 20, 64_700, tzinfo=UTC)
@@ -58,25 +60,41 @@ def test_bybit_sizes_by_instrument(symbol: str, expected: float, tmp_path: Path)
 
 def test_bybit_added_a_column_and_may_leave_others_empty(tmp_path: Path) -> None:
     text = f"{BYBIT},RPI\n1784851200.0547,BTCUSDT,Buy,0.038,65065.80,,d6b9,,,,0\n"
-    assert history.read(written(tmp_path, "x.csv", text)).frame()["quantity_base"].to_list() == [0.038]
+    assert history.read(written(tmp_path, "x.csv", text)).frame()["quantity_base"].to_list() == [
+        0.038
+    ]
 
 
 @pytest.mark.parametrize(
-    ("head", "tail"), [("id,timestamp,price,volume,side", ""), ("id,timestamp,price,volume,side,rpi", ",0")]
+    ("head", "tail"),
+    [("id,timestamp,price,volume,side", ""), ("id,timestamp,price,volume,side,rpi", ",0")],
 )
 def test_bybit_spot_trades(head: str, tail: str, tmp_path: Path) -> None:
     text = f"{head}\n1,1747612800074,106453.8,0.003718,sell{tail}\n2,1747612800150,106456.9,5e-4,Buy{tail}\n"
-    reading = history.read(written(tmp_path, "BTCUSDT_2025-05-19.csv.gz", gzip.compress(text.encode())))
+    reading = history.read(
+        written(tmp_path, "BTCUSDT_2025-05-19.csv.gz", gzip.compress(text.encode()))
+    )
     frame = reading.frame()
     assert (reading.quality.venue, reading.quality.symbol) == ("bybit-spot", "BTCUSDT")
     assert frame["quantity_base"].to_list() == [-0.003718, 0.0005]
     assert frame["side"].to_list() == ["sell", "buy"]
-    assert reading.quality.format == history.bybit.read_trades(tmp_path / "BTCUSDT_2025-05-19.csv.gz").quality.format
+    assert (
+        reading.quality.format
+        == history.bybit.read_trades(tmp_path / "BTCUSDT_2025-05-19.csv.gz").quality.format
+    )
 
 
-def bybit_book(kind: str, update: int, bids: list[list[str]], asks: list[list[str]]) -> dict[str, Any]:
+def bybit_book(
+    kind: str, update: int, bids: list[list[str]], asks: list[list[str]]
+) -> dict[str, Any]:
     data = {"s": "BTCUSD", "b": bids, "a": asks, "u": update, "seq": update * 7}
-    return {"topic": "orderbook.500.BTCUSD", "type": kind, "ts": 1700000000000 + update, "data": data, "cts": 1}
+    return {
+        "topic": "orderbook.500.BTCUSD",
+        "type": kind,
+        "ts": 1700000000000 + update,
+        "data": data,
+        "cts": 1,
+    }
 
 
 def test_an_inverse_book_of_bybit_counts_coins_and_restarts_with_a_snapshot(tmp_path: Path) -> None:
@@ -101,7 +119,12 @@ def test_liquidations_of_bybit_by_contract(tmp_path: Path) -> None:
     def item(symbol: str) -> dict[str, Any]:
         return {"T": 1739502302929, "s": symbol, "S": "Sell", "v": "1000", "p": "50"}
 
-    message = {"topic": "allLiquidation.X", "type": "snapshot", "ts": 1, "data": [item("XRPUSD"), item("BTC-29DEC23"), item("XRPUSDT")]}
+    message = {
+        "topic": "allLiquidation.X",
+        "type": "snapshot",
+        "ts": 1,
+        "data": [item("XRPUSD"), item("BTC-29DEC23"), item("XRPUSDT")],
+    }
     frame = history.read(written(tmp_path, "rec.jsonl", lines(message))).frame()
     assert frame["size_base"].to_list() == [20.0, 1000.0, 1000.0]
     assert frame["notional_usd"].to_list() == [1000.0, 50_000.0, 50_000.0]
@@ -117,8 +140,10 @@ OLD_HEAD = "trade_id/撮合id,side/交易方向,size/数量,price/价格,created
     "data",
     [
         b"719977054,buy,3,20000,1640995200123\n719977055,SELL,1,20000.5,1640995200124",
-        OLD_HEAD.encode("gbk") + b"719977054,buy,3,20000,1640995200123\n719977055,SELL,1,20000.5,1640995200124\n",
-        OLD_HEAD.encode() + b"719977054,buy,3,20000,1640995200123\n719977055,SELL,1,20000.5,1640995200124\n",
+        OLD_HEAD.encode("gbk")
+        + b"719977054,buy,3,20000,1640995200123\n719977055,SELL,1,20000.5,1640995200124\n",
+        OLD_HEAD.encode()
+        + b"719977054,buy,3,20000,1640995200123\n719977055,SELL,1,20000.5,1640995200124\n",
         b"instrument_name,trade_id,side,price,size,created_time,source\nBTC-USD-SWAP,719977054,buy,20000,3,1640995200123,0\nBTC-USD-SWAP,719977055,sell,20000.5,1,1640995200124,0\n",
     ],
 )
@@ -142,11 +167,18 @@ def test_an_okx_file_that_names_no_instrument_is_asked_for_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("ETH-USDT-SWAP", 0.3), ("ETH-USD-240329", 3 * 10 / 20_000), ("BTC-USDT-240329", 0.03), ("SOL-USDC", 3.0)],
+    [
+        ("ETH-USDT-SWAP", 0.3),
+        ("ETH-USD-240329", 3 * 10 / 20_000),
+        ("BTC-USDT-240329", 0.03),
+        ("SOL-USDC", 3.0),
+    ],
 )
 def test_okx_contracts(name: str, size: float, tmp_path: Path) -> None:
     text = f"instrument_name,trade_id,side,price,size,created_time\n{name},1,buy,20000,3,1704067200000\n"
-    assert history.read(written(tmp_path, "x.csv", text)).frame()["size_base"].to_list() == [pytest.approx(size)]
+    assert history.read(written(tmp_path, "x.csv", text)).frame()["size_base"].to_list() == [
+        pytest.approx(size)
+    ]
 
 
 @pytest.mark.parametrize("name", ["BTC-USDC-SWAP", "BTC-USD-240329-60000-C", "PEPE-USDT-SWAP"])
@@ -185,18 +217,35 @@ def test_okx_funding_of_a_day_or_of_an_instrument(tmp_path: Path) -> None:
 
 def test_okx_candles_count_coins_for_spot_and_derivatives(tmp_path: Path) -> None:
     head = "instrument_name,open,high,low,close,vol,vol_ccy,vol_quote,open_time,confirm\n"
-    swap = head + "BTC-USDT-SWAP,1,2,0.5,1.5,900,9,12,1704067200000,1\nBTC-USDT-SWAP,1.5,2,1,1.5,100,1,2,1704067260000,0"
+    swap = (
+        head
+        + "BTC-USDT-SWAP,1,2,0.5,1.5,900,9,12,1704067200000,1\nBTC-USDT-SWAP,1.5,2,1,1.5,100,1,2,1704067260000,0"
+    )
     bars = history.read(written(tmp_path, "x.csv", swap)).frame()
     assert bars["volume_base"].to_list() == [9.0, 1.0]
     assert bars["closed_at"][0] == datetime(2024, 1, 1, 0, 1, tzinfo=UTC)
     spot = head + "BTC-USDT,1,2,0.5,1.5,900,1000,1000,1704067200000,1\n"
-    assert history.read(written(tmp_path, "x.csv", spot)).frame()["volume_base"].to_list() == [900.0]
+    assert history.read(written(tmp_path, "x.csv", spot)).frame()["volume_base"].to_list() == [
+        900.0
+    ]
 
 
 def test_an_okx_book_of_a_swap_counts_coins(tmp_path: Path) -> None:
     data = lines(
-        {"instId": "ETH-USDT-SWAP", "action": "snapshot", "ts": "1704067200000", "asks": [["2500.5", "10", "1"]], "bids": [["2500", "20", "2"]]},
-        {"instId": "ETH-USDT-SWAP", "action": "update", "ts": "1704067200010", "asks": [["2500.5", "0", "0"], ["2501", "5", "1"]], "bids": []},
+        {
+            "instId": "ETH-USDT-SWAP",
+            "action": "snapshot",
+            "ts": "1704067200000",
+            "asks": [["2500.5", "10", "1"]],
+            "bids": [["2500", "20", "2"]],
+        },
+        {
+            "instId": "ETH-USDT-SWAP",
+            "action": "update",
+            "ts": "1704067200010",
+            "asks": [["2500.5", "0", "0"], ["2501", "5", "1"]],
+            "bids": [],
+        },
     ).encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -265,7 +314,9 @@ def test_the_price_of_a_level_is_kept_from_block_to_block(
     assert reading.frame().equals(whole)
     assert whole["price"].to_list() == [30_000.0, 31_000.0, 30_000.0, 30_100.0, 30_000.0, None]
     assert whole["message"].to_list() == [0, 0, 1, 2, 3, 4]
-    assert any("1 changes name a level that was never announced" in note for note in reading.quality.notes)
+    assert any(
+        "1 changes name a level that was never announced" in note for note in reading.quality.notes
+    )
     got = rebuild(whole.filter(pl.col("price").is_not_null()))
     assert got.levels.rows() == [("bid", 30_100.0, 1.0), ("ask", 31_000.0, 0.1)]
 
@@ -292,7 +343,9 @@ def test_deribit_instruments_by_name_and_combinations_left_out(tmp_path: Path) -
         deribit("BTC-FS-27DEC24_PERP", -120.5, 1000, 7, combo_id="x"),
         deribit("BTC-CS-27DEC24-60000_70000", 0.01, 3, 8),
     ]
-    path = written(tmp_path, "a.json", json.dumps({"result": {"trades": trades, "has_more": True}}, indent=1))
+    path = written(
+        tmp_path, "a.json", json.dumps({"result": {"trades": trades, "has_more": True}}, indent=1)
+    )
     reading = history.read(path)
     assert reading.frame()["size_base"].to_list() == [0.02, 0.01, 3.0, 0.25, 1000.0, 2.0]
     assert any("2 trades of combinations are left out" in note for note in reading.quality.notes)
@@ -300,7 +353,7 @@ def test_deribit_instruments_by_name_and_combinations_left_out(tmp_path: Path) -
     assert forced["liquidated_side"].to_list() == ["long", "short"]
     assert forced["notional_usd"].to_list() == [1000.0, 6000.0]
     wrong = json.dumps([deribit("BTC-PERPETUAL", 0.0, 10, 1)])
-    with pytest.raises(DataError, match="the price of BTC-PERPETUAL is 0.0; expected above zero"):
+    with pytest.raises(DataError, match=r"the price of BTC-PERPETUAL is 0\.0; expected above"):
         history.read(written(tmp_path, "b.json", wrong))
 
 
@@ -316,10 +369,16 @@ def test_pages_of_deribit_may_overlap_and_be_newest_first(tmp_path: Path) -> Non
 # Hyperliquid
 
 
-def snapshot(coin: str, at: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> dict[str, Any]:
+def snapshot(
+    coin: str, at: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]]
+) -> dict[str, Any]:
     levels = [[{"px": px, "sz": sz, "n": 1} for px, sz in side] for side in (bids, asks)]
     data = {"coin": coin, "time": at, "levels": levels}
-    return {"time": "2023-09-16T09:00:00.123", "ver_num": 1, "raw": {"channel": "l2Book", "data": data}}
+    return {
+        "time": "2023-09-16T09:00:00.123",
+        "ver_num": 1,
+        "raw": {"channel": "l2Book", "data": data},
+    }
 
 
 def test_books_of_hyperliquid_are_snapshots_in_lz4_or_recorded(tmp_path: Path) -> None:
@@ -344,9 +403,23 @@ def test_books_of_hyperliquid_are_snapshots_in_lz4_or_recorded(tmp_path: Path) -
 
 
 def test_matches_of_the_older_node_files(tmp_path: Path) -> None:
-    side = [{"user": "0xa", "start_pos": "1", "oid": 11, "twap_id": None, "cloid": None}, {"user": "0xb", "start_pos": "-2", "oid": 12, "twap_id": None, "cloid": None}]
-    trade = {"coin": "COMP", "side": "A", "time": "2025-03-22T10:48:33.216798262", "px": "51.367", "sz": "0.31", "hash": "0x1", "trade_dir_override": "Na", "side_info": side}
-    reading = history.read(written(tmp_path, "10", lines(trade, trade | {"side": "B", "hash": "0x2"})))
+    side = [
+        {"user": "0xa", "start_pos": "1", "oid": 11, "twap_id": None, "cloid": None},
+        {"user": "0xb", "start_pos": "-2", "oid": 12, "twap_id": None, "cloid": None},
+    ]
+    trade = {
+        "coin": "COMP",
+        "side": "A",
+        "time": "2025-03-22T10:48:33.216798262",
+        "px": "51.367",
+        "sz": "0.31",
+        "hash": "0x1",
+        "trade_dir_override": "Na",
+        "side_info": side,
+    }
+    reading = history.read(
+        written(tmp_path, "10", lines(trade, trade | {"side": "B", "hash": "0x2"}))
+    )
     frame = reading.frame()
     assert frame["quantity_base"].to_list() == [-0.31, 0.31]
     assert frame["traded_at"][0] == datetime(2025, 3, 22, 10, 48, 33, 216_798, tzinfo=UTC)
@@ -354,11 +427,32 @@ def test_matches_of_the_older_node_files(tmp_path: Path) -> None:
 
 
 def fill(account: str, **more: Any) -> list[Any]:
-    return [account, {"coin": "@107", "px": "40.5", "sz": "1.0", "side": "B", "time": 1761523200000, "startPosition": "0.0", "dir": "Buy", "closedPnl": "0.0", "hash": "0x", "oid": 1, "crossed": True, "fee": "-0.001", "tid": 9, "feeToken": "HYPE", **more}]
+    return [
+        account,
+        {
+            "coin": "@107",
+            "px": "40.5",
+            "sz": "1.0",
+            "side": "B",
+            "time": 1761523200000,
+            "startPosition": "0.0",
+            "dir": "Buy",
+            "closedPnl": "0.0",
+            "hash": "0x",
+            "oid": 1,
+            "crossed": True,
+            "fee": "-0.001",
+            "tid": 9,
+            "feeToken": "HYPE",
+            **more,
+        },
+    ]
 
 
 def test_fills_by_line_with_and_without_the_newer_fields(tmp_path: Path) -> None:
-    text = lines(fill("0xA"), fill("0xB", side="A", crossed=False, builderFee="0.1", cloid="0x1", twapId=5))
+    text = lines(
+        fill("0xA"), fill("0xB", side="A", crossed=False, builderFee="0.1", cloid="0x1", twapId=5)
+    )
     reading = history.read(written(tmp_path, "node_fills", text))
     frame = reading.frame()
     assert frame["side"].to_list() == ["buy", "sell"]
@@ -372,4 +466,8 @@ def test_contexts_with_empty_impact_prices(tmp_path: Path) -> None:
         "2023-05-20T00:00:00Z,MATIC,1.25e-05,300000,0.85,1e6,,0.86,0.861,,,\n"
     )
     got = history.read(written(tmp_path, "20230520.csv", text)).frame().row(0, named=True)
-    assert (got["funding_rate"], got["open_interest_base"], got["mid_price"]) == (1.25e-05, 300_000.0, None)
+    assert (got["funding_rate"], got["open_interest_base"], got["mid_price"]) == (
+        1.25e-05,
+        300_000.0,
+        None,
+    )
