@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["capped_seconds", "coverage_calendar", "frozen_bands"]
 
 _SHORT = timedelta(days=2)
+_BRIEF = timedelta(minutes=10)
 
 
 def _time(name: str, moments: pl.Series) -> alt.X:
@@ -27,7 +28,9 @@ def _time(name: str, moments: pl.Series) -> alt.X:
     title = "time (UTC)"
     if isinstance(first, datetime) and is_short:
         title += f", from {first:%Y-%m-%d}"
-    axis = alt.Axis(format="%H:%M" if is_short else "%Y-%m-%d", labelOverlap=True)
+    is_brief = isinstance(first, datetime) and known[-1] - first < _BRIEF
+    hours = "%H:%M:%S" if is_brief else "%H:%M"
+    axis = alt.Axis(format=hours if is_short else "%Y-%m-%d", labelOverlap=True)
     return alt.X(f"{name}:T", title=title, axis=axis)
 
 
