@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -51,7 +52,15 @@ def _first_rows(head: Head) -> list[list[float]]:
     if not re.match(r"\[\s*" + _JSON_ROW, start):
         return []
     found = re.findall(_JSON_ROW, start)[:20]
-    return [[float(item) for item in row.strip("[] ").split(",")] for row in found]
+    return [[_number(item) for item in row.strip("[] ").split(",")] for row in found]
+
+
+def _number(text: str) -> float:
+    """Number of a text; a NaN where it is none, which is for the parser to name."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _looks_like_funding(rows: list[list[float]]) -> bool:

@@ -330,7 +330,7 @@ def _is_text(data: bytes) -> bool:
         line_end = data.find(b"\n")
         if error.start >= len(data) - 4 or (0 <= line_end < error.start):
             return True
-        return _is_bilingual_header(data[:line_end]) and _is_text(data[line_end + 1 :])
+        return _is_bilingual_header(data[:line_end])
     return True
 
 

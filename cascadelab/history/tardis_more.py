@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
 from cascadelab.history.contracts import Contract, sizes_in_base, tardis_contract
 from cascadelab.history.formats import Context, Format, State
@@ -320,6 +321,19 @@ def _is_snapshots(_: Source, head: Head) -> bool:
     )
 
 
+def _require_levels(names: Sequence[str], context: Context) -> None:
+    """Refuse a header in which a level has a price and no amount, or stands twice."""
+    levels = {match[0].rpartition(".")[0] for name in names if (match := _LEVEL.match(name))}
+    wanted = [f"{level}.{what}" for level in sorted(levels) for what in ("price", "amount")]
+    lacking = next((name for name in wanted if name not in names), "")
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if lacking or twice:
+        problem = (
+            f"The header lacks {lacking!r}." if lacking else f"The header names {twice!r} twice."
+        )
+        raise DataError.in_file(context.source.path, problem, "Download the file again.", 1)
+
+
 def _read_snapshots(context: Context) -> Iterator[Parsed]:
     n_rows = 0
     columns: list[Field | None] = []
@@ -327,7 +341,8 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
         data, line = block.data, block.first_line
         if index == 0:
             header, _, data = data.partition(b"\n")
-            names = [name.strip() for name in values_of(header.decode().strip())]
+            names = [name.strip() for name in values_of(header.decode(errors="replace").strip())]
+            _require_levels(names, context)
             known = {item.name: item for item in _START}
             columns = [
                 known.get(name)
