@@ -116,3 +116,12 @@ def test_a_level_without_its_amount_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"line 1: The header lacks 'asks\[0\]\.amount'"):
         history.read(path)
+
+
+@pytest.mark.parametrize("year", ["20240", "-2024", "0024", "2999"])
+def test_a_year_that_is_none_is_refused(year: str, tmp_path: Path) -> None:
+    name = "BTCUSDT-bookDepth-2024-01-01.csv"
+    path = tmp_path / name
+    path.write_text(SEEDS[name].replace("2024-", f"{year}-", 1))
+    with pytest.raises(DataError, match="line 2: Field 'timestamp' is"):
+        history.read(path)
