@@ -31,7 +31,8 @@ class Reading(Displayed):
     Parameters
     ----------
     data : polars.LazyFrame
-        Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`.
+        Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`. A lazy view of rows
+        that are already parsed and in memory.
     quality : Quality
         Print it before using the data.
     duplicates : polars.DataFrame

@@ -75,6 +75,15 @@ def read(
     Reading
         ``.data`` in the documented table of its kind, ``.quality`` what was found.
 
+    Notes
+    -----
+    The work is done here, not later: the file is inflated and parsed block by block, and its rows
+    are compared, sorted and checked, as the quality report needs all of them. ``.data`` is a lazy
+    view of the finished table, which is in memory: filters and columns are chosen lazily, but
+    collecting parses nothing. Five million aggregated trades (a zip of 71 MB, 330 MB of text) take
+    0.7 GB at the peak, 1.0 GB if half of the rows are out of order. For files beyond memory use
+    :func:`blocks`, for bars of them :func:`cascadelab.history.bars.stream_bars`.
+
     Raises
     ------
     ParameterError
