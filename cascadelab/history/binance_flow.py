@@ -398,10 +398,12 @@ def _finish_metrics(
     n_same = frame.height - frame["observed_at"].n_unique()
     note = f"{n_same:,} rows repeat a time with other values."
     zero = int((frame["open_interest_base"] == 0).sum())
+    empty = frame["open_interest_base"].null_count()
     return frame, with_notes(
         check_grid(frame["observed_at"], quality, step, 2 * step),
         note if n_same else "",
         f"{zero:,} rows have an open interest of 0." if zero else "",
+        f"{empty:,} rows have no open interest." if empty else "",
         "available_at is five minutes later: use it, not observed_at, to avoid looking ahead.",
     )
 
@@ -413,8 +415,8 @@ METRICS = Format(
     fields=(
         Field(name="create_time", type="time"),
         Field(name="symbol", type="text"),
-        Field(name="sum_open_interest", rule="not negative"),
-        Field(name="sum_open_interest_value", rule="not negative"),
+        Field(name="sum_open_interest", rule="not negative", is_nullable=True),
+        Field(name="sum_open_interest_value", rule="not negative", is_nullable=True),
         Field(name="count_toptrader_long_short_ratio", is_nullable=True),
         Field(name="sum_toptrader_long_short_ratio", is_nullable=True),
         Field(name="count_long_short_ratio", is_nullable=True),

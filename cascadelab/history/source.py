@@ -43,6 +43,8 @@ _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 2**16
 _DOCUMENT_LIMIT_BYTES = 2**30
 _AGAIN = "Download the file again."
+#: What the file manager of macOS puts beside the file that was packed.
+_NO_DATA = ("__MACOSX/", ".DS_Store")
 #: First bytes of files that are often met and never read.
 _FOREIGN = (
     (b"PAR1", "a Parquet file"),
@@ -296,7 +298,11 @@ def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> So
 def _only_member(path: Path, limit_bytes: int) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [entry for entry in archive.infolist() if not entry.is_dir()]
+            members = [
+                entry
+                for entry in archive.infolist()
+                if not entry.is_dir() and not entry.filename.startswith(_NO_DATA)
+            ]
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         problem = f"The zip file is cut off or damaged ({_words(error)})."
         raise DataError.in_file(path, problem, _AGAIN) from error

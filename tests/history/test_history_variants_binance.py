@@ -227,6 +227,12 @@ def test_metrics_with_empty_ratios_quotes_and_two_markets(tmp_path: Path) -> Non
     assert frame["open_interest_base"].to_list() == [8.0, 8.0]
     assert frame["open_interest_usd"].to_list() == [400_000.0, 40_000.0]
     assert frame["long_short_ratio"].to_list() == [None, 1.5]
+    empty = (
+        METRICS + "2022-02-23 00:05:00,BTCUSDT,,,1,1,1,1\n2022-02-23 00:10:00,BTCUSDT,5,6,1,1,1,1\n"
+    )
+    reading = history.read(written(tmp_path, "e.csv", empty))
+    assert reading.frame()["open_interest_base"].to_list() == [None, 5.0]
+    assert "1 rows have no open interest." in reading.quality.notes
     linear = METRICS + "2024-01-01 00:05:00,1000PEPEUSDT,4E3,8.0,1,1,1,1\n"
     got = history.read(written(tmp_path, "m.csv", linear)).frame().row(0, named=True)
     assert (got["open_interest_base"], got["open_interest_usd"]) == (4000.0, 8.0)
@@ -356,6 +362,14 @@ def test_a_space_in_the_name_of_a_zip_does_not_hide_the_symbol(tmp_path: Path) -
     path = tmp_path / "BTCUSDT-1m-2024-01-01 .zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("BTCUSDT-1m-2024-01-01.csv", KLINES + MILLI)
+    assert history.read(path).quality.symbol == "BTCUSDT"
+
+
+def test_what_a_mac_puts_into_a_zip_is_no_second_file(tmp_path: Path) -> None:
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("BTCUSDT-1m-2024-01-01.csv", KLINES + MILLI)
+        archive.writestr("__MACOSX/._BTCUSDT-1m-2024-01-01.csv", b"\x00\x05\x16\x07")
     assert history.read(path).quality.symbol == "BTCUSDT"
 
 
