@@ -10,6 +10,7 @@ import polars as pl
 from cascadelab.errors import ParameterError
 from cascadelab.history import (
     aggregators,
+    aggregators_answers,
     binance,
     bitmex,
     bybit,
@@ -41,6 +42,7 @@ FORMATS = (
     *hyperliquid_tables.FORMATS,
     *freqtrade.FORMATS,
     *aggregators.FORMATS,
+    *aggregators_answers.FORMATS,
     *lending.FORMATS,
     *lending_positions.FORMATS,
     *generic.FORMATS,

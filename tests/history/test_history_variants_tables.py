@@ -218,6 +218,46 @@ def test_long_tables_of_coinglass(tmp_path: Path) -> None:
     assert reading.frame()["notional_usd"].to_list() == [0.0, 0.0, 1.5e6, 2e5]
 
 
+def test_saved_answers_of_aggregators(tmp_path: Path) -> None:
+    buckets = [
+        {"t": 1704067200, "l": 10.5, "s": 0},
+        {"t": 1704070800, "l": 0.0, "s": 2},
+        {"t": 1704074400, "l": 1e2, "s": 3},
+    ]
+    answer = [{"symbol": "BTCUSDT_PERP.A", "history": buckets}]
+    reading = history.read(written(tmp_path, "liq.json", json.dumps(answer)))
+    frame = reading.frame()
+    assert frame.filter(pl.col("liquidated_side") == "long")["size_base"].to_list() == [
+        10.5,
+        0.0,
+        100.0,
+    ]
+    assert frame.filter(pl.col("liquidated_side") == "short")["size_base"].to_list() == [
+        0.0,
+        2.0,
+        3.0,
+    ]
+    assert (frame["covers_s"][0], frame["venue"][0], reading.quality.is_lower_bound) == (
+        3600.0,
+        "binance",
+        True,
+    )
+    glass = {
+        "code": "0",
+        "msg": "success",
+        "data": [
+            {
+                "time": 1658880000000,
+                "aggregated_long_liquidation_usd": 5916885.5,
+                "aggregated_short_liquidation_usd": 12345.0,
+            }
+        ],
+    }
+    reading = history.read(written(tmp_path, "g.json", json.dumps(glass, indent=2)), symbol="BTC")
+    rows = reading.frame().select("symbol", "liquidated_side", "notional_usd", "covers_s").rows()
+    assert rows == [("BTC", "long", 5916885.5, None), ("BTC", "short", 12345.0, None)]
+
+
 # lending
 
 
