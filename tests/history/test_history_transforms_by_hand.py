@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cascadelab.errors import ParameterError
 from cascadelab.history import bars
 from cascadelab.history.books import order_flow_imbalance, rebuild
 from cascadelab.history.events import liquidation_density, match_adl, vault_book
@@ -112,6 +113,22 @@ def test_a_broken_quote_breaks_the_chain_of_order_flow() -> None:
     for broken in (trusted, empty):
         got = order_flow_imbalance(broken, "1s")
         assert (got["ofi"].to_list(), got["n_updates"].to_list()) == ([pytest.approx(3.0)], [3])
+
+
+def test_tables_of_several_symbols_are_refused_rather_than_mixed() -> None:
+    two = trades(FIVE).with_columns(symbol=pl.Series(["X", "X", "Y", "X", "Y"]))
+    for make in (
+        lambda: bars_from_trades(two, "1s"),
+        lambda: bars.volume_bars(two, 6.0),
+        lambda: bars.imbalance_bars(two, 6.0),
+    ):
+        with pytest.raises(ParameterError, match=r"several symbols \('X', 'Y'\); one is expected"):
+            make()
+    both = quotes([(0.0, 100.0, 2.0, 101.0, 3.0)] * 2).with_columns(symbol=pl.Series(["X", "Y"]))
+    with pytest.raises(ParameterError, match="several symbols"):
+        order_flow_imbalance(both, "1s")
+    one = two.filter(pl.col("symbol") == "X")
+    assert bars_from_trades(one, "1s")["n_trades"].sum() == 3
 
 
 def message(

@@ -90,7 +90,7 @@ def test_best_quotes_of_tardis_and_their_order_flow(tmp_path: Path) -> None:
     assert (reading.kind, reading.quality.format) == ("quotes", "tardis_quotes")
     assert frame["bid_base"].to_list() == [2.0, 5.0, 5.0]
     assert frame["ask_base"].to_list() == [3.0, 1.0, None]
-    got = order_flow_imbalance(frame.rename({"bid_base": "bid_size", "ask_base": "ask_size"}), "1s")
+    got = order_flow_imbalance(frame, "1s")
     assert got["ofi"].to_list() == [3.0 + 2.0]
     inverse = text.replace("binance-futures,BTCUSDT", "bitmex,XBTUSD")
     assert history.read(written(tmp_path, "y.csv", inverse)).frame()["bid_base"][0] == 0.02
