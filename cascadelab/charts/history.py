@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,6 +13,31 @@ if TYPE_CHECKING:
     import altair as alt
 
 __all__ = ["capped_seconds", "coverage_calendar", "frozen_bands"]
+
+_SHORT = timedelta(days=2)
+_BRIEF = timedelta(minutes=10)
+
+
+def _time(name: str, moments: pl.Series) -> alt.X:
+    """Axis of time that says the day where it shows hours."""
+    import altair as alt
+
+    known = moments.drop_nulls().sort()
+    first = known[0] if len(known) else None
+    is_short = isinstance(first, datetime) and known[-1] - first < _SHORT
+    title = "time (UTC)"
+    if isinstance(first, datetime) and is_short:
+        title += f", from {first:%Y-%m-%d}"
+    is_brief = isinstance(first, datetime) and known[-1] - first < _BRIEF
+    hours = "%H:%M:%S" if is_brief else "%H:%M"
+    axis = alt.Axis(format=hours if is_short else "%Y-%m-%d", labelOverlap=True)
+    return alt.X(f"{name}:T", title=title, axis=axis)
+
+
+def _moment(name: str) -> alt.Tooltip:
+    import altair as alt
+
+    return alt.Tooltip(f"{name}:T", format="%Y-%m-%d %H:%M:%S")
 
 
 def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
@@ -33,11 +59,14 @@ def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
         .encode(
             alt.X("hour:O", title="hour of the day (UTC)"),
             alt.Y("day:O", title="day (UTC)"),
-            alt.Color(
-                "n_rows:Q",
-                title="rows",
-                scale=alt.Scale(scheme="blues", domainMin=0),
+            # An hour without rows is no pale hour: it stays white.
+            color=alt.condition(
+                "datum.n_rows > 0",
+                alt.Color("n_rows:Q", title="rows", scale=alt.Scale(scheme="blues", domainMin=0)),
+                alt.value("white"),
             ),
+            stroke=alt.value(colour("uncertainty")),
+            strokeWidth=alt.value(0.5),
             tooltip=["day:O", "hour:O", alt.Tooltip("n_rows:Q", format=",")],
         )
         .properties(
@@ -68,8 +97,8 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            alt.X("minute_at:T", title="minute (UTC)"),
-            alt.Y("n:Q", title="symbol-seconds with an order"),
+            _time("minute_at", frame["minute_at"]),
+            alt.Y("n:Q", title="symbol-seconds with an order", axis=alt.Axis(tickMinStep=1)),
             alt.Color(
                 "state:N",
                 title="the feed was",
@@ -79,7 +108,7 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
                 ),
             ),
             order=alt.Order("state:N"),
-            tooltip=["minute_at:T", "state:N", "n:Q"],
+            tooltip=[_moment("minute_at"), "state:N", "n:Q"],
         )
         .properties(
             title=alt.Title(
@@ -108,10 +137,16 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
         alt.Chart(frame)
         .mark_bar(color=colour("cascade"), height=10)
         .encode(
-            alt.X("from_at:T", title="time (UTC)"),
+            _time("from_at", frame["from_at"]),
             alt.Y("band:O", title="band, % from the price", sort="descending"),
             x2="until_at:T",
-            tooltip=["band:O", "from_at:T", "until_at:T", "n_snapshots:Q", "depth_base:Q"],
+            tooltip=[
+                "band:O",
+                _moment("from_at"),
+                _moment("until_at"),
+                "n_snapshots:Q",
+                "depth_base:Q",
+            ],
         )
         .properties(
             title=alt.Title(

@@ -15,6 +15,7 @@ from cascadelab.history import (
     generic,
     hyperliquid,
     lending,
+    lending_positions,
     okx,
     tardis,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "generic",
     "hyperliquid",
     "lending",
+    "lending_positions",
     "okx",
     "read",
     "tardis",

@@ -11,15 +11,16 @@ import polars as pl
 
 from cascadelab.history.checks import with_notes, with_padding
 from cascadelab.history.formats import Context, Format, State
-from cascadelab.history.parse import Field, Parsed, parse_block
+from cascadelab.history.parse import Field, Parsed, parse_block, values_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.records import begin_as
 from cascadelab.history.source import Block, Head, Source
 
-__all__ = ["FORMATS"]
+__all__ = ["FEED_RULE", "FORMATS", "both_sides"]
 
 _DAY_S = 86_400.0
-_RULE = (
+#: What the sums of aggregators do not hold.
+FEED_RULE = (
     "Sums of feeds that show at most one order per symbol and second since spring 2021: levels "
     "before and after are not comparable."
 )
@@ -29,7 +30,7 @@ _TIME = Field(name="day", type="moment")
 
 def _columns(head: Head) -> list[str]:
     first = next((line for line in head.lines if line.strip()), "")
-    return [name.strip() for name in first.split(",")]
+    return [name.strip() for name in values_of(first)]
 
 
 def _wide(*whats: str) -> Callable[[Source, Head], bool]:
@@ -48,7 +49,7 @@ def _read_wide(context: Context) -> Iterator[Parsed]:
         data, line = block.data, block.first_line
         if index == 0:
             header, _, data = data.partition(b"\n")
-            names = header.decode().strip().split(",")
+            names = [name.strip() for name in values_of(header.decode().strip())]
             fields = [_TIME, *(Field(name=name, is_nullable=True) for name in names[1:])]
             line += 1
         if not data.strip():
@@ -86,7 +87,7 @@ def _venue() -> pl.Expr:
     return pl.when(is_binance).then(pl.lit("binance")).otherwise(pl.lit("coinalyze"))
 
 
-def _both_sides(frame: pl.DataFrame, long: str, short: str) -> pl.DataFrame:
+def both_sides(frame: pl.DataFrame, long: str, short: str) -> pl.DataFrame:
     """Two rows per row: what closed longs, and what closed shorts."""
     numbered = frame.with_row_index("row")
     both = pl.concat(
@@ -97,7 +98,7 @@ def _both_sides(frame: pl.DataFrame, long: str, short: str) -> pl.DataFrame:
 
 
 def _tidy_wide_liquidations(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return _both_sides(frame, "longliq", "shortliq").select(
+    return both_sides(frame, "longliq", "shortliq").select(
         liquidated_at="day",
         venue=_venue(),
         symbol="symbol",
@@ -110,7 +111,7 @@ def _tidy_wide_liquidations(frame: pl.DataFrame, _: State) -> pl.DataFrame:
 def _finish_sums(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
     value = "size_base" if frame["size_base"].null_count() < frame.height else "notional_usd"
     frame = frame.sort("symbol", "liquidated_at", "liquidated_side")
-    quality = replace(quality, feed_rule=_RULE, is_lower_bound=True)
+    quality = replace(quality, feed_rule=FEED_RULE, is_lower_bound=True)
     return frame, with_padding(frame, quality, [value])
 
 
@@ -216,7 +217,7 @@ def _glass(name: str, kind: str, time: str, fields: tuple[Field, ...], steps: An
 
 
 def _tidy_liquidations(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return _both_sides(frame, "liq_long_usd", "liq_short_usd").select(
+    return both_sides(frame, "liq_long_usd", "liq_short_usd").select(
         liquidated_at="ts_utc",
         venue=_ALL,
         symbol="symbol",

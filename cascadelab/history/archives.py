@@ -113,6 +113,12 @@ ARCHIVES: dict[str, Archive] = {
             note="perpetuals since 2020-03-25",
         ),
         Archive(
+            name="bybit-spot",
+            template="https://public.bybit.com/spot/{symbol}/{symbol}_{date}.csv.gz",
+            example={"symbol": "BTCUSDT"},
+            note="spot since November 2022",
+        ),
+        Archive(
             name="bybit-book",
             template="https://quote-saver.bycsi.com/orderbook/{category}/{symbol}/"
             "{date}_{symbol}_ob500.data.zip",

@@ -19,7 +19,7 @@ from cascadelab.history.binance import AGG_TRADES
 from cascadelab.history.binance_flow import TRADES
 from cascadelab.history.contracts import COINS, Contract
 from cascadelab.history.reading import make_context, recognised_blocks
-from cascadelab.history.transforms import bar_columns
+from cascadelab.history.transforms import bar_columns, require_one_symbol
 
 __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volume_bars"]
 
@@ -67,6 +67,7 @@ def volume_bars(trades: pl.DataFrame, volume_base: float) -> pl.DataFrame:
         The last bar may hold less.
     """
     _require_positive("volume_base", volume_base)
+    require_one_symbol(trades, "trades")
     trades = trades.sort("traded_at", maintain_order=True)
     group = _cut_when_reached(trades["size_base"].to_numpy(), volume_base)
     return _grouped(trades, pl.Series(group))
@@ -93,6 +94,7 @@ def imbalance_bars(trades: pl.DataFrame, imbalance_base: float) -> pl.DataFrame:
     threshold adapts to expectations; here it is fixed, so that bars of two days are comparable.
     """
     _require_positive("imbalance_base", imbalance_base)
+    require_one_symbol(trades, "trades")
     trades = trades.sort("traded_at", maintain_order=True)
     signed = trades["quantity_base"].fill_null(0.0).to_numpy()
     return _grouped(trades, pl.Series(_cut_when_reached(signed, imbalance_base)))

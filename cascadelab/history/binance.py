@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.history import binance_bars, binance_depth, binance_flow
+from cascadelab.history import binance_bars, binance_depth, binance_flow, binance_stream
 from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import COINS, Contract, binance_contract
@@ -81,7 +81,7 @@ def _finish_agg_trades(
     n_missing = span - ids.n_unique()
     n_repeated = frame.height - ids.n_unique()
     quality = with_notes(
-        quality,
+        binance_flow.with_zero_sizes(frame, quality),
         f"{n_missing:,} aggregate identifiers between the first and last are not in the file."
         if n_missing
         else "",
@@ -96,14 +96,19 @@ AGG_TRADES = Format(
     time="traded_at",
     has_headerless=True,
     fields=(
-        Field(name="agg_trade_id", type="integer"),
+        Field(name="agg_trade_id", type="integer", aliases=("agg_id", "aggtradeid")),
         Field(name="price", rule="positive"),
-        Field(name="quantity", rule="positive"),
-        Field(name="first_trade_id", type="integer"),
-        Field(name="last_trade_id", type="integer"),
-        Field(name="transact_time", type="epoch"),
-        Field(name="is_buyer_maker", type="boolean"),
-        Field(name="is_best_match", type="boolean", is_optional=True),
+        Field(name="quantity", rule="not negative", aliases=("qty",)),
+        Field(name="first_trade_id", type="integer", aliases=("first_id", "firsttradeid")),
+        Field(name="last_trade_id", type="integer", aliases=("last_id", "lasttradeid")),
+        Field(name="transact_time", type="epoch", aliases=("time", "timestamp")),
+        Field(name="is_buyer_maker", type="boolean", aliases=("isbuyermaker",)),
+        Field(
+            name="is_best_match",
+            type="boolean",
+            is_optional=True,
+            aliases=("isbestmatch", "is_best_price_match"),
+        ),
     ),
     begin=_begin_agg_trades,
     tidy=_tidy_agg_trades,
@@ -111,7 +116,13 @@ AGG_TRADES = Format(
 )
 
 #: Formats of this venue, most specific first.
-FORMATS = (binance_bars.KLINES, binance_depth.BOOK_DEPTH, AGG_TRADES, *binance_flow.FORMATS)
+FORMATS = (
+    binance_bars.KLINES,
+    binance_depth.BOOK_DEPTH,
+    AGG_TRADES,
+    *binance_flow.FORMATS,
+    *binance_stream.FORMATS,
+)
 
 
 def read_klines(
@@ -194,7 +205,8 @@ def read_agg_trades(
     -------
     Reading
         Kind ``"trades"``; ``quantity_base`` positive where the taker bought (the buyer was not
-        the maker).
+        the maker). Rows whose quantity is 0 (a rounding fault of the archive, March to May 2023)
+        are kept for their prices, counted, and make the volumes lower bounds.
 
     Raises
     ------
@@ -233,7 +245,8 @@ def read_book_depth(
 
     Notes
     -----
-    This is no order book: 10 or 12 cumulative bands about every 30 seconds.
+    This is no order book: 10 or 12 cumulative bands about every 30 seconds. COIN-M files that
+    count whole contracts are turned into coins and USD of face.
     """
     bars = marks.frame() if isinstance(marks, Reading) else marks
     if bars is not None and not {"opened_at", "closed_at", "high", "low"} <= set(bars.columns):
@@ -287,7 +300,7 @@ def read_liquidation_snapshot(
 
 
 def read_force_orders(path: str | Path) -> Reading:
-    """Recorded orders of the stream ``!forceOrder@arr``, no header, 12 or 13 columns.
+    """Recorded orders of the stream ``!forceOrder@arr``: CSV of 12 or 13 columns, or JSON lines.
 
     Returns
     -------
@@ -295,4 +308,5 @@ def read_force_orders(path: str | Path) -> Reading:
         Kind ``"liquidations"``. SELL closed a long. The stream shows at most one order per symbol
         and second: sums are lower bounds, ``quality.capped_share`` says how often it was full.
     """
-    return read_source(make_context(path), [binance_flow.RECORDED_FORCE_ORDERS])
+    formats = [binance_flow.RECORDED_FORCE_ORDERS, binance_stream.FORCE_ORDER_LINES]
+    return read_source(make_context(path), formats)

@@ -180,23 +180,42 @@ def _samples_note(frame: pl.DataFrame) -> str:
     )
 
 
+def _names(*parts: str) -> tuple[str, str]:
+    """Name of a column as clients of the venue write it: with underscores or with spaces."""
+    name = "_".join(parts)
+    return name, name.replace("_", " ")
+
+
 KLINES = Format(
     name="binance_klines",
     kind="bars",
     time="opened_at",
     has_headerless=True,
     fields=(
-        Field(name="open_time", type="epoch"),
+        Field(name="open_time", type="epoch", aliases=("open time",)),
         Field(name="open"),
         Field(name="high"),
         Field(name="low"),
         Field(name="close"),
         Field(name="volume", rule="not negative"),
-        Field(name="close_time", type="epoch"),
-        Field(name="quote_volume", rule="not negative"),
-        Field(name="count", type="integer", rule="not negative"),
-        Field(name="taker_buy_volume", rule="not negative"),
-        Field(name="taker_buy_quote_volume", rule="not negative"),
+        Field(name="close_time", type="epoch", aliases=("close time",)),
+        Field(name="quote_volume", rule="not negative", aliases=_names("quote", "asset_volume")),
+        Field(
+            name="count",
+            type="integer",
+            rule="not negative",
+            aliases=("number_of_trades", "number of trades", "num_trades", "trades"),
+        ),
+        Field(
+            name="taker_buy_volume",
+            rule="not negative",
+            aliases=(*_names("taker_buy", "base", "asset_volume"), "taker_buy_base"),
+        ),
+        Field(
+            name="taker_buy_quote_volume",
+            rule="not negative",
+            aliases=(*_names("taker_buy", "quote", "asset_volume"), "taker_buy_quote"),
+        ),
         Field(name="ignore", type="text", is_nullable=True, is_optional=True),
     ),
     begin=_begin,

@@ -9,7 +9,7 @@ import polars as pl
 
 from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_grid, with_notes
-from cascadelab.history.contracts import COINS, Contract
+from cascadelab.history.contracts import COINS, Contract, binance_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import FrozenBand, Quality
@@ -21,23 +21,57 @@ N_FROZEN = 5
 #: Room for the mark price moving within its bar and the book within its snapshot.
 _MARK_ROOM = 0.002
 _STEP = timedelta(seconds=30)
+#: Depth in contracts is whole up to the rounding of sums.
+_WHOLE = 1e-6
 _KEY = ["observed_at", "band_fraction"]
 _VALUES = ["depth_base", "depth_quote"]
 
 
 def _begin(frame: pl.DataFrame, context: Context) -> State:
     symbol = symbol_of(context)
-    contract: Contract = context.contract or COINS
-    note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
+    by_name = context.contract or binance_contract(symbol)
+    contract = by_name if by_name.is_coins else _unit(frame, by_name)
+    notes = [] if symbol else ["No name tells the symbol; pass symbol='...' to set it."]
+    if contract.is_coins and not by_name.is_coins:
+        notes.append("The depth is no whole number of contracts: taken as coins.")
     return State(
-        venue=venue_of(context, symbol, contract),
+        venue=venue_of(context, symbol, by_name),
         symbol=symbol,
         contract=contract,
-        notes=(note,) if note else (),
+        notes=tuple(notes),
     )
 
 
+def _unit(frame: pl.DataFrame, contract: Contract) -> Contract:
+    """Contract of a COIN-M file where it counts contracts, coins where it does not.
+
+    Depth in contracts is whole; notional is then coins, or contracts x price.
+    """
+    is_whole = (pl.col("depth") - pl.col("depth").round()).abs() < _WHOLE
+    return contract if frame.select(is_whole.all()).item() else COINS
+
+
+def _average() -> pl.Expr:
+    """Notional per contract, ask over bid: above 1 where notional is contracts x price."""
+    return pl.col("notional") / pl.col("depth")
+
+
+def _in_coins(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Depth in coins and notional in USD, of a file that counts contracts."""
+    level = frame.filter(pl.col("depth") > 0).select(
+        far_bid=_average().filter(pl.col("percentage") == pl.col("percentage").min()).median(),
+        far_ask=_average().filter(pl.col("percentage") == pl.col("percentage").max()).median(),
+    )
+    is_price = level.select((pl.col("far_ask") > pl.col("far_bid")).any()).item()
+    usd = pl.col("depth") * contract.face
+    price = pl.when(pl.col("depth") > 0).then(_average())
+    coins = (usd / price).fill_null(0.0) if is_price else pl.col("notional")
+    return frame.with_columns(depth=coins, notional=usd)
+
+
 def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    if state.contract is not None and not state.contract.is_coins:
+        frame = _in_coins(frame, state.contract)
     return frame.select(
         observed_at="timestamp",
         venue=pl.lit(state.venue),

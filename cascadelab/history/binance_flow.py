@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from cascadelab.errors import DataError
 from cascadelab.history.binance_market import symbol_of, venue_of
 from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
-from cascadelab.history.contracts import COINS, binance_contract
+from cascadelab.history.contracts import COINS, binance_contract, sizes_in_base
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.records import begin_as, finish_plainly, finish_spans
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "with_zero_sizes"]
 
 _NO_SYMBOL = "No name tells the symbol; pass symbol='...' to set it."
 _RULE = (
@@ -23,7 +25,8 @@ _RULE = (
 
 
 def _begin_named(frame: pl.DataFrame, context: Context) -> State:
-    symbol = symbol_of(context)
+    told = frame["symbol"].drop_nulls().unique().to_list() if "symbol" in frame.columns else []
+    symbol = context.symbol or (told[0] if len(told) == 1 else symbol_of(context))
     is_spot = "is_best_match" in frame.columns
     contract = context.contract or (COINS if is_spot else binance_contract(symbol))
     quantity = frame["qty"] if "qty" in frame.columns else frame["original_quantity"]
@@ -54,13 +57,26 @@ def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     )
 
 
+def with_zero_sizes(trades: pl.DataFrame, quality: Quality) -> Quality:
+    """Count trades whose size the archive rounded to 0; their volumes are lower bounds then."""
+    n_zero = int((trades["size_base"] == 0).sum())
+    if not n_zero:
+        return quality
+    note = (
+        f"{n_zero:,} of {trades.height:,} rows have a quantity of 0, a rounding fault of the "
+        f"archive; they are kept for their prices, and sums of volume and flow are too low."
+    )
+    return with_notes(replace(quality, is_lower_bound=True), note)
+
+
 def _finish_trades(
     frame: pl.DataFrame, quality: Quality, _: Context
 ) -> tuple[pl.DataFrame, Quality]:
     ids = frame["trade_id"].cast(pl.Int64)
     n_missing = int(str(ids.max())) - int(str(ids.min())) + 1 - ids.n_unique()
     note = f"{n_missing:,} trade identifiers between the first and last are not in the file."
-    return frame, with_notes(check_pauses(quality), note if n_missing else "")
+    quality = with_zero_sizes(frame, check_pauses(quality))
+    return frame, with_notes(quality, note if n_missing else "")
 
 
 TRADES = Format(
@@ -69,13 +85,22 @@ TRADES = Format(
     time="traded_at",
     has_headerless=True,
     fields=(
-        Field(name="id", type="integer"),
+        Field(name="id", type="integer", aliases=("trade_id",)),
         Field(name="price", rule="positive"),
-        Field(name="qty", rule="positive"),
-        Field(name="quote_qty", rule="not negative"),
-        Field(name="time", type="epoch"),
-        Field(name="is_buyer_maker", type="boolean"),
-        Field(name="is_best_match", type="boolean", is_optional=True),
+        Field(name="qty", rule="not negative", aliases=("quantity",)),
+        Field(
+            name="quote_qty",
+            rule="not negative",
+            aliases=("base_qty", "quoteqty", "baseqty", "quote_quantity"),
+        ),
+        Field(name="time", type="epoch", aliases=("timestamp",)),
+        Field(name="is_buyer_maker", type="boolean", aliases=("isbuyermaker",)),
+        Field(
+            name="is_best_match",
+            type="boolean",
+            is_optional=True,
+            aliases=("isbestmatch", "is_best_price_match"),
+        ),
     ),
     begin=_begin_named,
     tidy=_tidy_trades,
@@ -155,17 +180,24 @@ def _tidy_force_orders(frame: pl.DataFrame, _: State) -> pl.DataFrame:
     name = pl.col("symbol")
     has_quote = name.str.contains(r".(USDT|USDC|BUSD|USD_PERP)$|USD[TC]?_\d{6}$")
     restored = name.str.replace(r"^([^_]+)(_\d{6})?$", "${1}USDT$2")
-    closed = pl.col("accumulated_quantity")
-    price = pl.coalesce("average_price", "price")
+    # An order without a fill has an average price of 0, or none.
+    fill = pl.when(pl.col("average_price") > 0).then("average_price")
+    frame = frame.with_columns(
+        symbol=pl.when(has_quote).then(name).otherwise(restored),
+        fill_price=fill,
+        closed_at=pl.coalesce(fill, "price"),
+    )
+    frame = sizes_in_base(frame, binance_contract, "accumulated_quantity", "closed_at")
+    is_coin_margined = pl.col("symbol").str.contains(r"USD_(?:PERP|\d{6})$")
     return frame.select(
         liquidated_at="trade_ms",
-        venue=pl.lit("binance-um"),
-        symbol=pl.when(has_quote).then(name).otherwise(restored),
+        venue=pl.when(is_coin_margined).then(pl.lit("binance-cm")).otherwise(pl.lit("binance-um")),
+        symbol="symbol",
         liquidated_side=_long_if_sold(),
-        size_base=closed,
+        size_base="size_base",
         order_price="price",
-        fill_price="average_price",
-        notional_usd=closed * price,
+        fill_price="fill_price",
+        notional_usd=pl.col("size_base") * pl.col("closed_at"),
         method="status",
     )
 
@@ -195,11 +227,23 @@ RECORDED_FORCE_ORDERS = Format(
         Field(name="original_quantity", rule="positive"),
         Field(name="price", rule="positive"),
         Field(name="average_price", is_nullable=True),
-        Field(name="status", type="text"),
-        Field(name="last_quantity", rule="not negative"),
-        Field(name="accumulated_quantity", rule="not negative"),
-        Field(name="trade_ms", type="epoch"),
-        Field(name="usd", is_nullable=True, is_derived=True),
+        Field(name="status", type="text", aliases=("order_status",)),
+        Field(
+            name="last_quantity",
+            rule="not negative",
+            aliases=("order_last_filled_quantity", "last_filled_qty", "last_fill_quantity"),
+        ),
+        Field(
+            name="accumulated_quantity",
+            rule="not negative",
+            aliases=(
+                "order_filled_accumulated_quantity",
+                "accumulated_filled_qty",
+                "accumulated_fill_quantity",
+            ),
+        ),
+        Field(name="trade_ms", type="epoch", aliases=("order_trade_time", "trade_time_ms")),
+        Field(name="usd", is_nullable=True, is_derived=True, aliases=("usd_size",)),
         Field(name="extra", type="text", is_nullable=True, is_optional=True, is_ragged=True),
     ),
     begin=_begin_force_orders,
@@ -210,7 +254,10 @@ RECORDED_FORCE_ORDERS = Format(
 
 def _tidy_snapshot(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     contract = state.contract or COINS
-    closed, price = pl.col("accumulated_fill_quantity"), pl.col("average_price")
+    closed = pl.col("accumulated_fill_quantity")
+    # An order without a fill has an average price of 0; its own price stands in for the notional.
+    fill = pl.when(pl.col("average_price") > 0).then("average_price")
+    price = pl.coalesce(fill, "price")
     base = contract.size_base(closed, price)
     usd = closed * price if contract.is_coins else closed * contract.face
     return frame.select(
@@ -220,7 +267,7 @@ def _tidy_snapshot(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         liquidated_side=_long_if_sold(),
         size_base=base,
         order_price="price",
-        fill_price="average_price",
+        fill_price=fill,
         notional_usd=usd,
         method="order_status",
     )
@@ -241,12 +288,13 @@ LIQUIDATION_SNAPSHOT = Format(
     time="liquidated_at",
     fields=(
         Field(name="time", type="epoch"),
+        Field(name="symbol", type="text", is_nullable=True, is_optional=True),
         Field(name="side", type="text", values=("BUY", "SELL")),
         Field(name="order_type", type="text"),
         Field(name="time_in_force", type="text"),
         Field(name="original_quantity", rule="positive"),
         Field(name="price", rule="positive"),
-        Field(name="average_price", rule="positive"),
+        Field(name="average_price", rule="not negative"),
         Field(name="order_status", type="text"),
         Field(name="last_fill_quantity", rule="not negative"),
         Field(name="accumulated_fill_quantity", rule="not negative"),
@@ -268,15 +316,19 @@ def _begin_ticker(_: pl.DataFrame, context: Context) -> State:
 
 def _tidy_ticker(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     contract = state.contract or COINS
+    # An empty side is written as a price of 0.
+    bid, ask = (
+        pl.when(pl.col(name) > 0).then(name) for name in ("best_bid_price", "best_ask_price")
+    )
     return frame.select(
         observed_at="transaction_time",
         arrived_at="event_time",
         venue=pl.lit(state.venue),
         symbol=pl.lit(state.symbol or None, dtype=pl.String),
-        bid_price="best_bid_price",
-        bid_base=contract.size_base(pl.col("best_bid_qty"), pl.col("best_bid_price")),
-        ask_price="best_ask_price",
-        ask_base=contract.size_base(pl.col("best_ask_qty"), pl.col("best_ask_price")),
+        bid_price=bid,
+        bid_base=contract.size_base(pl.col("best_bid_qty"), bid),
+        ask_price=ask,
+        ask_base=contract.size_base(pl.col("best_ask_qty"), ask),
         sequence="update_id",
     )
 
@@ -287,9 +339,9 @@ BOOK_TICKER = Format(
     time="observed_at",
     fields=(
         Field(name="update_id", type="integer"),
-        Field(name="best_bid_price", rule="positive"),
+        Field(name="best_bid_price", rule="not negative"),
         Field(name="best_bid_qty", rule="not negative"),
-        Field(name="best_ask_price", rule="positive"),
+        Field(name="best_ask_price", rule="not negative"),
         Field(name="best_ask_qty", rule="not negative"),
         Field(name="transaction_time", type="epoch"),
         Field(name="event_time", type="epoch"),
@@ -304,14 +356,23 @@ def _begin_metrics(frame: pl.DataFrame, context: Context) -> State:
     symbols = frame["symbol"].unique().to_list()
     symbol = symbols[0] if len(symbols) == 1 else ""
     contract = context.contract or binance_contract(symbols[0])
-    return State(venue=venue_of(context, symbols[0], contract), symbol=symbol, contract=contract)
+    return State(
+        venue=venue_of(context, symbols[0], contract),
+        symbol=symbol,
+        contract=contract if symbol else None,
+        given=context.contract,
+    )
 
 
 def _tidy_metrics(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    contract = state.contract or COINS
     count, value = pl.col("sum_open_interest"), pl.col("sum_open_interest_value")
     # COIN-M counts contracts and values them in coins; USD-M counts coins and values them in USD.
-    base, usd = (count, value) if contract.is_coins else (value, count * contract.face)
+    is_inverse = pl.col("symbol").str.contains(r"USD_(?:PERP|\d{6})$")
+    face = pl.when(pl.col("symbol").str.starts_with("BTCUSD_")).then(100.0).otherwise(10.0)
+    if state.given is not None:
+        is_inverse, face = pl.lit(not state.given.is_coins), pl.lit(state.given.face)
+    base = pl.when(is_inverse).then(value).otherwise(count)
+    usd = pl.when(is_inverse).then(count * face).otherwise(value)
     return frame.select(
         observed_at="create_time",
         available_at=pl.col("create_time") + pl.duration(minutes=5),
@@ -337,10 +398,12 @@ def _finish_metrics(
     n_same = frame.height - frame["observed_at"].n_unique()
     note = f"{n_same:,} rows repeat a time with other values."
     zero = int((frame["open_interest_base"] == 0).sum())
+    empty = frame["open_interest_base"].null_count()
     return frame, with_notes(
         check_grid(frame["observed_at"], quality, step, 2 * step),
         note if n_same else "",
         f"{zero:,} rows have an open interest of 0." if zero else "",
+        f"{empty:,} rows have no open interest." if empty else "",
         "available_at is five minutes later: use it, not observed_at, to avoid looking ahead.",
     )
 
@@ -352,8 +415,8 @@ METRICS = Format(
     fields=(
         Field(name="create_time", type="time"),
         Field(name="symbol", type="text"),
-        Field(name="sum_open_interest", rule="not negative"),
-        Field(name="sum_open_interest_value", rule="not negative"),
+        Field(name="sum_open_interest", rule="not negative", is_nullable=True),
+        Field(name="sum_open_interest_value", rule="not negative", is_nullable=True),
         Field(name="count_toptrader_long_short_ratio", is_nullable=True),
         Field(name="sum_toptrader_long_short_ratio", is_nullable=True),
         Field(name="count_long_short_ratio", is_nullable=True),

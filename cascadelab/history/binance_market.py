@@ -9,7 +9,8 @@ from cascadelab.history.formats import Context
 
 __all__ = ["symbol_of", "venue_of"]
 
-_SYMBOL = re.compile(r"^([A-Z0-9]+(?:_(?:PERP|\d{6}))?)-")
+#: Since 2025 some symbols hold letters that are not Latin.
+_SYMBOL = re.compile(r"^([A-Z0-9\u0080-\U0010ffff]+(?:_(?:PERP|\d{6}))?)-")
 
 
 def symbol_of(context: Context) -> str:
@@ -28,5 +29,5 @@ def venue_of(context: Context, symbol: str, contract: Contract | None) -> str:
     if (contract is not None and not contract.is_coins) or not binance_contract(symbol).is_coins:
         return "binance-cm"
     parts = {part.lower() for part in context.source.path.parts}
-    market = next((name for name in ("spot", "um") if name in parts), "")
+    market = next((name for name in ("spot", "um", "cm") if name in parts), "")
     return f"binance-{market}" if market else "binance"

@@ -12,7 +12,7 @@ import polars as pl
 
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.formats import Context, Format
-from cascadelab.history.parse import Field
+from cascadelab.history.parse import Field, Parsed
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
 from cascadelab.history.records import Row, begin_as, finish_spans, json_lines
@@ -30,8 +30,9 @@ def _coins(size: str, price: str) -> pl.Expr:
 
 
 def _tidy_trades(frame: pl.DataFrame, _: object) -> pl.DataFrame:
-    # homeNotional is the size in the base asset for every contract of the venue.
-    size, side = pl.col("homenotional"), pl.col("side")
+    # homeNotional is the size in the base asset for every contract of the venue; where the field
+    # is empty, only contracts of one dollar can be told.
+    size, side = pl.coalesce("homenotional", _coins("size", "price")), pl.col("side")
     return frame.filter(pl.col("size") > 0).select(
         traded_at="timestamp",
         venue=pl.lit("bitmex"),
@@ -130,47 +131,46 @@ _BOOK_FIELDS = (
     Field(name="at", type="seconds"),
     Field(name="symbol", type="text"),
     Field(name="is_snapshot", type="boolean"),
-    Field(name="level", type="text"),
     Field(name="side", type="text", values=("bid", "ask")),
     Field(name="price", is_nullable=True),
     Field(name="size", rule="not negative"),
-    Field(name="is_deleted", type="boolean"),
 )
+#: Price by symbol and number of the level, as announced so far.
+_Levels = dict[tuple[str, int], float]
 
 
-def _book_rows(line: Any) -> Iterator[Row]:
+def _book_rows(line: Any, levels: _Levels) -> Iterator[Row]:
+    """Rows of a message; updates and deletions name a level by its number alone."""
     said = line["said"]
     if said.get("table") != "orderBookL2":
         return
+    action = said["action"]
     for level in said["data"]:
         side = {"Buy": "bid", "Sell": "ask"}[level["side"]]
-        is_deleted = said["action"] == "delete"
-        size = 0 if is_deleted else level["size"]
-        is_whole = said["action"] == "partial"
-        name = f"{level['symbol']} {level['id']}"
-        yield (
-            line["at"],
-            level["symbol"],
-            is_whole,
-            name,
-            side,
-            level.get("price"),
-            size,
-            is_deleted,
-        )
+        key = (level["symbol"], level["id"])
+        price = level.get("price", levels.get(key))
+        if action == "delete":
+            levels.pop(key, None)
+        elif price is not None:
+            levels[key] = price
+        size = 0 if action == "delete" else level["size"]
+        yield line["at"], level["symbol"], action == "partial", side, price, size
+
+
+def _read_book(context: Context) -> Iterator[Parsed]:
+    """All messages of a file; the prices of levels are kept from block to block."""
+    levels: _Levels = {}
+    return json_lines(_BOOK_FIELDS, lambda line: _book_rows(line, levels), _message)(context)
 
 
 def _tidy_book(frame: pl.DataFrame, _: object) -> pl.DataFrame:
-    # Updates and deletions name a level by its number; its price came with the insertion.
-    known = pl.col("price").forward_fill().over("level")
-    frame = frame.with_columns(price=known)
     is_zero = pl.col("size") == 0
     return frame.select(
         observed_at="at",
         arrived_at="at",
         venue=pl.lit("bitmex"),
         symbol="symbol",
-        message=pl.struct("at", "symbol").rle_id(),
+        message=pl.lit(0),
         is_snapshot="is_snapshot",
         side="side",
         price="price",
@@ -181,6 +181,9 @@ def _tidy_book(frame: pl.DataFrame, _: object) -> pl.DataFrame:
 
 def _finish_book(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
     n_unknown = frame["price"].null_count()
+    # Counted over the whole file, not per block.
+    key = pl.struct("observed_at", "symbol", "is_snapshot")
+    frame = frame.with_columns(message=key.rle_id().cast(pl.Int64))
     return frame, with_notes(
         quality,
         "Sizes are contracts; base units are given for contracts of one US dollar (XBT) only.",
@@ -197,7 +200,7 @@ RECORDED_BOOK = Format(
     begin=begin_as("bitmex"),
     tidy=_tidy_book,
     finish=_finish_book,
-    rows_of=json_lines(_BOOK_FIELDS, _book_rows, _message),
+    rows_of=_read_book,
     fits=_is_recording,
     keeps_order=True,
     keeps_equal_rows=True,

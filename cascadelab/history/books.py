@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from cascadelab.errors import ParameterError, SchemaError
+from cascadelab.history.transforms import require_one_symbol
 
 __all__ = ["BookGap", "RebuiltBook", "order_flow_imbalance", "rebuild"]
 
@@ -190,9 +191,9 @@ def order_flow_imbalance(quotes: pl.DataFrame, every: str) -> pl.DataFrame:
     Parameters
     ----------
     quotes : polars.DataFrame
-        ``observed_at``, ``bid_price``, ``bid_size``, ``ask_price``, ``ask_size``, in order; for
-        kind ``"quotes"`` rename ``bid_base`` and ``ask_base``. Rows with a null, or with
-        ``is_trusted`` False, break the chain.
+        One symbol, in order: ``observed_at``, ``bid_price``, ``bid_size``, ``ask_price``,
+        ``ask_size`` (:class:`RebuiltBook`), or kind ``"quotes"`` with ``bid_base`` and
+        ``ask_base``. Rows with a null, or with ``is_trusted`` False, break the chain.
     every : str
         Width of an interval as polars writes it: ``"1s"``, ``"10s"``.
 
@@ -212,11 +213,19 @@ def order_flow_imbalance(quotes: pl.DataFrame, every: str) -> pl.DataFrame:
     and the imbalance of an interval is the sum of its :math:`e_n`. The first update after a
     break has no predecessor and counts nothing.
 
+    Raises
+    ------
+    ParameterError
+        If the quotes are of several symbols.
+
     References
     ----------
     Cont, R., Kukanov, A., Stoikov, S. (2014). The price impact of order book events. Journal of
     Financial Econometrics 12(1), 47-88, equations (2)-(4). doi:10.1093/jjfinec/nbt003
     """
+    require_one_symbol(quotes, "quotes")
+    if "bid_size" not in quotes.columns:
+        quotes = quotes.rename({"bid_base": "bid_size", "ask_base": "ask_size"})
     names = ("bid_price", "bid_size", "ask_price", "ask_size")
     is_good = pl.all_horizontal(pl.col(name).is_not_null() for name in names)
     if "is_trusted" in quotes.columns:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cascadelab.history.checks import check_pauses, with_notes
-from cascadelab.history.contracts import Contract, bybit_contract
+from cascadelab.history.contracts import Contract, bybit_contract, sizes_in_base
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
@@ -22,17 +23,26 @@ __all__ = ["FORMATS", "read_liquidations", "read_order_book", "read_trades"]
 
 
 def _state(frame: pl.DataFrame, context: Context) -> State:
-    symbols = frame["symbol"].unique().sort().to_list()
-    contract = context.contract or bybit_contract(symbols[0])
-    is_one = len(symbols) == 1
-    return State(venue="bybit", symbol=symbols[0] if is_one else "", contract=contract)
+    symbols = frame["symbol"].unique(maintain_order=True).to_list()
+    contracts = {context.contract or bybit_contract(symbol) for symbol in symbols}
+    return State(
+        venue="bybit",
+        symbol=symbols[0] if len(symbols) == 1 else "",
+        contract=contracts.pop() if len(contracts) == 1 else None,
+        given=context.contract,
+    )
+
+
+def _sized(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    """Add ``size_base``, each row by its own symbol."""
+    return sizes_in_base(
+        frame, lambda symbol: state.given or bybit_contract(symbol), "size", "price"
+    )
 
 
 def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    assert state.contract is not None
-    size = state.contract.size_base(pl.col("size"), pl.col("price"))
-    is_bought = pl.col("side") == "Buy"
-    return frame.select(
+    size, is_bought = pl.col("size_base"), pl.col("side") == "Buy"
+    return _sized(frame, state).select(
         traded_at="timestamp",
         venue=pl.lit("bybit"),
         symbol="symbol",
@@ -57,9 +67,9 @@ TRADES = Format(
         Field(name="price", rule="positive"),
         Field(name="tickdirection", type="text", is_nullable=True),
         Field(name="trdmatchid", type="text"),
-        Field(name="grossvalue", is_nullable=True),
-        Field(name="homenotional", is_nullable=True),
-        Field(name="foreignnotional", is_nullable=True),
+        Field(name="grossvalue", is_nullable=True, is_optional=True),
+        Field(name="homenotional", is_nullable=True, is_optional=True),
+        Field(name="foreignnotional", is_nullable=True, is_optional=True),
         Field(name="rpi", type="text", is_nullable=True, is_optional=True),
     ),
     begin=_state,
@@ -69,23 +79,24 @@ TRADES = Format(
 
 
 def _begin_spot(frame: pl.DataFrame, context: Context) -> State:
-    match = re.match(r"([A-Z0-9]+?)[_-]?\d{4}-\d{2}", context.source.path.name)
+    names = (re.match(r"([A-Z0-9]+?)[_-]?\d{4}-\d{2}", name) for name in context.source.names)
+    match = next((found for found in names if found), None)
     symbol = context.symbol or (match[1] if match else "")
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
     return State(venue="bybit-spot", symbol=symbol, notes=(note,) if note else ())
 
 
 def _tidy_spot(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    size, is_bought = pl.col("volume"), pl.col("side") == "buy"
-    return frame.with_columns(side=pl.col("side").str.to_lowercase()).select(
+    size, side = pl.col("volume"), pl.col("side").str.to_lowercase()
+    return frame.select(
         traded_at="timestamp",
         venue=pl.lit("bybit-spot"),
         symbol=pl.lit(state.symbol or None, dtype=pl.String),
         trade_id="id",
-        side="side",
+        side=side,
         price="price",
         size_base=size,
-        quantity_base=pl.when(is_bought).then(size).otherwise(-size),
+        quantity_base=pl.when(side == "buy").then(size).otherwise(-size),
         n_trades=pl.lit(1),
     )
 
@@ -135,8 +146,7 @@ def _is_book(_: Source, head: Head) -> bool:
 
 
 def _tidy_book(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    contract = state.contract or Contract()
-    return frame.select(
+    return _sized(frame, state).select(
         observed_at="ts",
         venue=pl.lit("bybit"),
         symbol="symbol",
@@ -145,7 +155,7 @@ def _tidy_book(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         is_snapshot="is_snapshot",
         side="side",
         price="price",
-        size_base=contract.size_base(pl.col("size"), pl.col("price")),
+        size_base="size_base",
         size_native="size",
     )
 
@@ -207,23 +217,20 @@ def _begin_liquidations(frame: pl.DataFrame, context: Context) -> State:
         else "Topic allLiquidation: every liquidation, pushed every 500 ms."
     )
     state = _state(frame, context)
-    return State(venue="bybit", symbol=state.symbol, notes=(rule,))
+    return replace(state, contract=None, notes=(rule,))
 
 
 def _tidy_liquidations(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     # The side is the side of the position, not of the order: Buy means a long was closed.
-    is_linear = pl.col("symbol").str.contains(r"(USDT|USDC|PERP)$")
-    size = pl.when(is_linear).then("size").otherwise(pl.col("size") / pl.col("price"))
-    usd = pl.when(is_linear).then(pl.col("size") * pl.col("price")).otherwise("size")
     is_long = pl.col("side") == "Buy"
-    return frame.select(
+    return _sized(frame, state).select(
         liquidated_at="time",
         venue=pl.lit("bybit"),
         symbol="symbol",
         liquidated_side=pl.when(is_long).then(pl.lit("long")).otherwise(pl.lit("short")),
-        size_base=size,
+        size_base="size_base",
         order_price="price",
-        notional_usd=usd,
+        notional_usd=pl.col("size_base") * pl.col("price"),
         method=pl.when("is_throttled").then(pl.lit("throttled")).otherwise(pl.lit("all")),
     )
 

@@ -8,6 +8,7 @@ column names say.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -440,4 +441,19 @@ def _require(what: str, value: str, known: Any) -> None:
 
 
 def _require_id(episode_id: str) -> None:
-    _require("episode", episode_id, _episodes()["episode_id"].to_list())
+    known = _episodes()["episode_id"].to_list()
+    if episode_id in known:
+        return
+    # A day, an asset or a word of the name is what one remembers: all that hold it are told.
+    word = str(episode_id).strip().lower()
+    holding = [name for name in known if word and word in name.lower()]
+    if len(holding) > 1:
+        shown = ", ".join(map(repr, holding[:6])) + (", ..." if len(holding) > 6 else "")
+        raise ParameterError(f"Unknown episode {episode_id!r}. {len(holding)} hold it: {shown}.")
+    near = holding or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if near:
+        raise ParameterError(f"Unknown episode {episode_id!r}. Did you mean {near[0]!r}?")
+    raise ParameterError(
+        f"Unknown episode {episode_id!r}; expected an id such as {known[-1]!r}. "
+        f"catalogue.episodes() lists all {len(known)}."
+    )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.formats import Format
 from cascadelab.history.quality import Gap, Quality
 
@@ -15,6 +18,7 @@ __all__ = [
     "check_pauses",
     "check_rows",
     "is_day_cut",
+    "require_sizes",
     "share_padded",
     "with_notes",
     "with_one_per_second",
@@ -27,6 +31,21 @@ _DAY = timedelta(days=1)
 def with_notes(quality: Quality, *notes: str) -> Quality:
     """Return `quality` with the non-empty notes added."""
     return replace(quality, notes=(*quality.notes, *(note for note in notes if note)))
+
+
+def require_sizes(frame: pl.DataFrame, path: Path, venue: str) -> None:
+    """Refuse rows whose size in base units is unknown, as the contract of their symbol is.
+
+    Raises
+    ------
+    DataError
+        Names the first such symbol.
+    """
+    unknown = frame.filter(pl.col("size_base").is_null())["symbol"]
+    if len(unknown):
+        problem = f"The contract size of {unknown[0]!r} at {venue} is not known."
+        cure = "Pass contract=history.Contract(face=..., face_currency='base' or 'quote')."
+        raise DataError.in_file(path, problem, cure)
 
 
 def check_rows(
@@ -64,8 +83,7 @@ def check_rows(
     repeats = frame.clear()
     n_equal = 0
     if not _has_distinct_rows(frame, form.time):
-        whole = frame if hashes is None else frame.with_columns(hashes.alias("hash of the row"))
-        is_first = whole.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+        is_first = _is_first(frame, hashes)
         n_equal = int((~is_first).sum())
         if n_equal and not form.keeps_equal_rows:
             frame, repeats = frame.filter(is_first), frame.filter(~is_first)
@@ -82,6 +100,19 @@ def check_rows(
         n_out_of_order=n_late,
     )
     return frame, repeats, _span(known, quality)
+
+
+def _is_first(frame: pl.DataFrame, hashes: pl.Series | None) -> pl.Series:
+    """Whether no earlier row is equal; only rows whose hash is met twice are compared in full."""
+    keys = frame.hash_rows() if hashes is None else hashes
+    ordered = np.sort(keys.to_numpy())  # grouping five million hashes takes a gigabyte
+    met_again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    again = keys.is_in(pl.Series(met_again, dtype=keys.dtype).implode())
+    rows = frame.filter(again).with_columns(keys.filter(again).alias("hash of the row"))
+    first = rows.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+    result = np.ones(frame.height, dtype=bool)
+    result[again.to_numpy()] = first.to_numpy()
+    return pl.Series(result)
 
 
 def _span(moments: pl.Series, quality: Quality) -> Quality:

@@ -8,6 +8,7 @@ count US dollars one by one; OKX coin-margined contracts are 100 USD for BTC, el
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,9 @@ __all__ = [
     "Contract",
     "binance_contract",
     "bybit_contract",
+    "deribit_contract",
     "okx_contract",
+    "sizes_in_base",
     "tardis_contract",
 ]
 
@@ -76,6 +79,51 @@ class Contract:
 
 
 COINS = Contract()
+
+
+def sizes_in_base(
+    frame: pl.DataFrame,
+    contract_of: Callable[..., Contract | None],
+    quantity: str,
+    price: str,
+    by: Sequence[str] = ("symbol",),
+) -> pl.DataFrame:
+    """Add ``size_base``, each row by the contract of its own symbol.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Rows of any number of symbols.
+    contract_of : callable
+        From the values of `by` to the contract; None where it is not known.
+    quantity, price : str
+        Columns: quantity in units of the venue (its sign is kept), and quote per base.
+    by : sequence of str
+        Columns that tell the contract.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the same order; null where the contract is not known, but a quantity of 0 stays 0.
+    """
+    keys = frame.select(by).unique(maintain_order=True)
+    contracts = [contract_of(*row) for row in keys.iter_rows()]
+    if len(set(contracts)) == 1 and contracts[0] is not None:
+        return frame.with_columns(size_base=contracts[0].size_base(pl.col(quantity), pl.col(price)))
+    known = keys.with_columns(
+        face=pl.Series([item and item.face for item in contracts], dtype=pl.Float64),
+        is_inverse=pl.Series(
+            [item and item.face_currency == "quote" for item in contracts], dtype=pl.Boolean
+        ),
+    )
+    amount = pl.col(quantity) * pl.col("face")
+    inverse = pl.when(pl.col(price) > 0).then(amount / pl.col(price))
+    some = pl.when(pl.col("is_inverse")).then(inverse).otherwise(amount)
+    size = pl.when(pl.col(quantity) == 0).then(0.0).otherwise(some)
+    joined = frame.join(known, on=list(by), how="left", maintain_order="left")
+    return joined.with_columns(size_base=size).drop("face", "is_inverse")
+
+
 _COIN_MARGINED = re.compile(r"^([A-Z0-9]+)USD_(?:PERP|\d{6})$")
 _SPOT = {
     "binance", "binance-us", "binance-futures", "bitfinex", "bitfinex-derivatives", "bitstamp",
@@ -119,7 +167,7 @@ def tardis_contract(exchange: str, symbol: str) -> Contract | None:
     if exchange == "bitmex":
         return dollar if re.fullmatch(r"XBT(USD|[FGHJKMNQUVXZ]\d\d)", symbol) else None
     if exchange == "deribit":
-        return _deribit(symbol)
+        return deribit_contract(symbol)
     if exchange == "bybit":
         return bybit_contract(symbol)
     if exchange in ("okex-swap", "okex-futures"):
@@ -128,18 +176,20 @@ def tardis_contract(exchange: str, symbol: str) -> Contract | None:
 
 
 def bybit_contract(symbol: str) -> Contract:
-    """Contract of a Bybit derivative: coins if linear, else one US dollar.
+    """Contract of a Bybit derivative: one US dollar if inverse (``BTCUSDH24``), else coins.
 
     Examples
     --------
     >>> bybit_contract("BTCUSD").face_currency, bybit_contract("XRPUSDT").is_coins
     ('quote', True)
+    >>> bybit_contract("ETHUSDZ24").face_currency, bybit_contract("BTC-27DEC24").is_coins
+    ('quote', True)
     """
-    is_linear = symbol.endswith(("USDT", "USDC", "PERP")) or "USDT-" in symbol
-    return COINS if is_linear else Contract(face=1.0, face_currency="quote")
+    is_inverse = re.fullmatch(r"[A-Z0-9]+USD(?:[FGHJKMNQUVXZ]\d\d)?", symbol) is not None
+    return Contract(face=1.0, face_currency="quote") if is_inverse else COINS
 
 
-#: Coins per contract of the swaps in USDT whose face is known here.
+#: Coins per contract of the swaps in USDT whose face is known here; those in USDC have others.
 _OKX_COINS = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "XRP": 100.0, "DOGE": 1000.0, "LTC": 1.0}
 
 
@@ -156,14 +206,26 @@ def okx_contract(symbol: str) -> Contract | None:
     parts = symbol.split("-")
     if len(parts) == 2:
         return COINS
-    if parts[1] == "USD" and parts[-1] not in ("C", "P"):
+    if len(parts) < 2 or parts[-1] in ("C", "P"):
+        return None
+    if parts[1] == "USD":
         return Contract(face=100.0 if parts[0] == "BTC" else 10.0, face_currency="quote")
-    face = _OKX_COINS.get(parts[0])
-    is_linear = parts[1] in ("USDT", "USDC") and face is not None
-    return Contract(face=face) if is_linear and face else None
+    face = _OKX_COINS.get(parts[0]) if parts[1] == "USDT" else None
+    return Contract(face=face) if face else None
 
 
-def _deribit(symbol: str) -> Contract:
+def deribit_contract(symbol: str) -> Contract:
+    """Contract of a Deribit instrument: US dollars for inverse futures, else coins.
+
+    Options count coins; instruments with an underscore before the first dash are linear or spot.
+
+    Examples
+    --------
+    >>> deribit_contract("BTC-PERPETUAL").face_currency, deribit_contract("ETH_EURR").is_coins
+    ('quote', True)
+    >>> deribit_contract("BTC_USDC-PERPETUAL").is_coins, deribit_contract("BTC-1JAN25-9-C").is_coins
+    (True, True)
+    """
     is_option = re.search(r"-[CP]$", symbol) is not None
-    is_linear = "_USD" in symbol
+    is_linear = "_" in symbol.partition("-")[0]
     return COINS if is_option or is_linear else Contract(face=1.0, face_currency="quote")

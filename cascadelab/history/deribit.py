@@ -25,12 +25,16 @@ _FIELDS = (
     Field(name="instrument_name", type="text"),
     Field(name="trade_id", type="text"),
     Field(name="direction", type="text", values=("buy", "sell")),
-    Field(name="price", rule="positive"),
+    Field(name="price"),
     Field(name="amount", rule="positive"),
     Field(name="liquidation", type="text", values=("M", "T", "MT", "none"), is_nullable=True),
     Field(name="index_price", is_nullable=True),
     Field(name="mark_price", is_nullable=True),
 )
+
+
+#: A future, an option, or spot; anything else is a combination, whose legs are trades too.
+_SINGLE = r"^[A-Z0-9_]+(?:-PERPETUAL|-\d{1,2}[A-Z]{3}\d{2}(?:-[0-9.d]+-[CP])?)?$"
 
 
 def _trades(value: Any) -> list[Any]:
@@ -44,12 +48,15 @@ def _trades(value: Any) -> list[Any]:
 
 def _rows(value: Any) -> Iterator[Row]:
     for trade in _trades(value):
+        name, price = trade["instrument_name"], trade["price"]
+        if re.match(_SINGLE, name) and not float(price) > 0:
+            raise ValueError(f"the price of {name} is {price}; expected above zero")
         yield (
             trade["timestamp"],
-            trade["instrument_name"],
+            name,
             trade["trade_id"],
             trade["direction"],
-            trade["price"],
+            price,
             trade["amount"],
             trade.get("liquidation"),
             trade.get("index_price"),
@@ -79,10 +86,15 @@ def _is_answer(_: Source, head: Head) -> bool:
     )
 
 
+def _singles(frame: pl.DataFrame) -> pl.DataFrame:
+    """Trades without those of combinations, which would count their legs twice."""
+    return frame.filter(pl.col("instrument_name").str.contains(_SINGLE))
+
+
 def _sizes() -> tuple[pl.Expr, pl.Expr]:
     """Size in base units and notional in USD, by instrument."""
     name = pl.col("instrument_name")
-    is_coins = name.str.contains(r"-[CP]$") | name.str.contains("_USD", literal=True)
+    is_coins = name.str.contains(r"-[CP]$") | name.str.contains(r"^[^-]*_")
     size = pl.when(is_coins).then("amount").otherwise(pl.col("amount") / pl.col("price"))
     usd = pl.when(~is_coins).then("amount").otherwise(pl.col("amount") * pl.col("index_price"))
     return size, usd
@@ -90,7 +102,7 @@ def _sizes() -> tuple[pl.Expr, pl.Expr]:
 
 def _tidy_trades(frame: pl.DataFrame, _: object) -> pl.DataFrame:
     size = _sizes()[0]
-    return frame.select(
+    return _singles(frame).select(
         traded_at="timestamp",
         venue=pl.lit("deribit"),
         symbol="instrument_name",
@@ -110,15 +122,18 @@ def _finish_trades(
     n_forced = int(frame["is_liquidation"].sum() or 0)
     n_repeated = frame.height - frame["trade_id"].n_unique()
     note = f"{n_repeated:,} rows repeat a trade identifier with other values; they were kept."
+    n_combined = quality.n_rows_read - quality.n_rows - quality.n_exact_duplicates
+    combined = f"{n_combined:,} trades of combinations are left out: their legs are in the file."
     return frame, with_notes(
         check_pauses(quality),
+        combined if n_combined else "",
         f"{n_forced:,} trades carry the venue's flag of a liquidation; the flag is complete.",
         note if n_repeated else "",
     )
 
 
 def _tidy_liquidations(frame: pl.DataFrame, _: object) -> pl.DataFrame:
-    forced = frame.filter(pl.col("liquidation").fill_null("none") != "none")
+    forced = _singles(frame).filter(pl.col("liquidation").fill_null("none") != "none")
     size, usd = _sizes()
     # T: the taker was under liquidation, so a sale closed a long. M: the maker was.
     takers = forced.filter(pl.col("liquidation").is_in(["T", "MT"])).with_columns(

@@ -1,32 +1,34 @@
 """Files of public archives into a cache: resumed, checked, and there whole or not at all.
 
-``requests`` moves the bytes, ``tenacity`` decides when to try again; papermill brings both. A file
-is written beside its place as ``.part`` and renamed when length and checksum are right, so that
-what has its name is whole.
+``requests`` moves the bytes, ``tenacity`` decides when to try again. A file is written beside its
+place as ``.part`` and renamed when length and checksum are right: what has its name is whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cascadelab.errors import DataError, MissingExtraError, ParameterError
 from cascadelab.files import write_whole
 from cascadelab.history.archives import Remote
+from cascadelab.history.cache import Cache, Fetched, default_folder, sha256_of
 
 __all__ = ["Cache", "FetchError", "Fetched", "Policy", "default_folder", "fetch", "total_bytes"]
 
 _CHUNK_BYTES = 2**18
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+#: A server that asks for a longer wait than this is not waited for.
+_LONGEST_ASKED_S = 600.0
 _USER_AGENT = "cascadelab (research; polite downloader)"
 
 
@@ -63,7 +65,8 @@ class Policy:
     n_attempts : int
         Tries per file.
     backoff_s, longest_s : float
-        Wait after the first failure, doubled after each further one, and its limit.
+        Wait after the first failure, doubled after each further one, and its limit. A server that
+        asks for a longer wait is obeyed, up to ten minutes; beyond that the file fails.
     timeout_s : float
         For a connection, and between two packets.
     n_jobs : int
@@ -87,121 +90,7 @@ class Policy:
 
     def wait_s(self, n_failed: int, asked_s: float = 0.0) -> float:
         """Seconds to wait after a number of failures; what the server asks for counts too."""
-        return float(min(max(self.backoff_s * 2.0 ** (n_failed - 1), asked_s), self.longest_s))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fetched:
-    """What became of one file.
-
-    Parameters
-    ----------
-    url, name : str
-    path : Path or None
-        Where it lies; None if it could not be fetched.
-    status : {"fetched", "kept", "failed"}
-        ``"kept"``: it was there already, and nothing was downloaded.
-    sha256 : str
-    n_bytes : int
-        Size of the file.
-    n_resumed : int
-        Bytes of it that an earlier, broken try had left.
-    check : str
-        ``"checksum of the venue"``, or ``"length only"``.
-    problem : str
-        Why it failed, in one sentence.
-    """
-
-    url: str
-    name: str
-    path: Path | None
-    status: Literal["fetched", "kept", "failed"]
-    sha256: str = ""
-    n_bytes: int = 0
-    n_resumed: int = 0
-    check: str = ""
-    problem: str = ""
-
-
-def default_folder() -> Path:
-    """Folder of the cache: CASCADELAB_CACHE, else the user's cache folder."""
-    told = os.environ.get("CASCADELAB_CACHE")
-    if told:
-        return Path(told)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cascadelab"
-
-
-@dataclass(frozen=True)
-class Cache:
-    """A folder of fetched files, with an index of their addresses and hashes.
-
-    Parameters
-    ----------
-    folder : Path
-        Files lie in ``files``, one small record each in ``index``.
-    """
-
-    folder: Path
-
-    def place(self, name: str) -> Path:
-        """Where a file lies, or would lie."""
-        return self.folder / "files" / name
-
-    def record_of(self, name: str) -> dict[str, Any] | None:
-        """Entry of the index; None if the file is not there as recorded (by its size)."""
-        try:
-            entry: dict[str, Any] = json.loads(self._note(name).read_text())
-            is_same = self.place(name).stat().st_size == entry["n_bytes"]
-        except (OSError, ValueError, KeyError):
-            return None
-        return entry if is_same else None
-
-    def keep(self, fetched: Fetched) -> None:
-        """Write the entry of a file into the index."""
-        entry = {key: value for key, value in asdict(fetched).items() if key in _KEPT}
-        note = self._note(fetched.name)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(note, json.dumps(entry, indent=1, sort_keys=True))
-
-    def entries(self) -> Iterator[dict[str, Any]]:
-        """All entries of the index, by name."""
-        for note in sorted((self.folder / "index").glob("*.json")):
-            try:
-                yield json.loads(note.read_text())
-            except (OSError, ValueError):
-                continue
-
-    def verify(self) -> list[tuple[str, str]]:
-        """Name and finding of every file: ``"good"``, ``"missing"`` or ``"changed"``; and strays.
-
-        A stray is a file without an entry: it was put there by someone else, or a fetch was
-        killed between renaming and recording; fetch it again.
-        """
-        found: list[tuple[str, str]] = []
-        known = set()
-        for entry in self.entries():
-            path = self.place(entry["name"])
-            known.add(path)
-            if not path.is_file():
-                found.append((entry["name"], "missing"))
-            else:
-                is_same = _sha256(path) == entry["sha256"]
-                found.append((entry["name"], "good" if is_same else "changed"))
-        base = self.folder / "files"
-        for path in sorted(base.rglob("*")) if base.is_dir() else ():
-            if path.is_file() and path not in known:
-                word = "unfinished" if path.suffix == ".part" else "stray"
-                if not path.name.endswith(".part.json"):
-                    found.append((path.relative_to(base).as_posix(), word))
-        return found
-
-    def _note(self, name: str) -> Path:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
-        return self.folder / "index" / f"{digest}.json"
-
-
-_KEPT = ("url", "name", "sha256", "n_bytes", "check")
+        return float(max(min(self.backoff_s * 2.0 ** (n_failed - 1), self.longest_s), asked_s))
 
 
 def fetch(
@@ -232,10 +121,13 @@ def fetch(
     def work(remote: Remote) -> Fetched:
         try:
             return _fetch_one(remote, cache, chosen, told)
-        except (FetchError, MissingExtraError, OSError) as error:
-            return Fetched(
-                url=remote.url, name=remote.name, path=None, status="failed", problem=str(error)
-            )
+        except (FetchError, MissingExtraError) as error:
+            problem = str(error)
+        except OSError as error:
+            problem = _unwritable(error.filename or cache.place(remote.name), error)
+        return Fetched(
+            url=remote.url, name=remote.name, path=None, status="failed", problem=problem
+        )
 
     unique = list(dict.fromkeys(remotes))
     with ThreadPoolExecutor(max_workers=chosen.n_jobs) as pool:
@@ -256,7 +148,7 @@ def _fetch_one(
     n_left = part.stat().st_size if part.is_file() else 0
     for is_last in (False, True):
         _with_patience(remote.url, policy, lambda: _transfer(remote, part, policy, progress))
-        sha256 = _sha256(part)
+        sha256 = sha256_of(part)
         if wanted in ("", sha256):
             break
         _drop(part)
@@ -330,8 +222,14 @@ def _published(remote: Remote, policy: Policy) -> str:
 
 
 def _small_text(url: str, policy: Policy) -> str:
+    import requests
+    import urllib3
+
     with _answer(url, {}, policy) as answer:
-        return str(answer.raw.read(4096, decode_content=False).decode("utf-8", "replace"))
+        try:
+            return str(answer.raw.read(4096, decode_content=False).decode("utf-8", "replace"))
+        except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
+            raise _Transient(f"the connection was cut ({type(error).__name__})") from error
 
 
 def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
@@ -348,11 +246,15 @@ def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
     status = answer.status_code
     if status in (200, 206, 416):
         return answer
-    asked = answer.headers.get("Retry-After", "")
+    wait_s = _asked_wait_s(answer.headers)
     answer.close()
-    if status in _TRY_AGAIN:
-        wait_s = float(asked) if re.fullmatch(r"\d+(\.\d+)?", asked) else 0.0
+    if status in _TRY_AGAIN and wait_s <= _LONGEST_ASKED_S:
         raise _Transient(f"the server answers {status}", status, wait_s)
+    if status in _TRY_AGAIN:
+        raise FetchError(
+            f"{url}: the server answers {status} and asks to wait {wait_s:,.0f} s. Try again then.",
+            status,
+        )
     words = {
         401: "The server wants a key. Archives that need one cannot be fetched here.",
         403: "Access is refused. Some archives say so for absent files, or by region.",
@@ -360,6 +262,18 @@ def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
     }
     told = words.get(status, "Check the address.")
     raise FetchError(f"{url}: the server answers {status}. {told}", status)
+
+
+def _asked_wait_s(headers: Mapping[str, str]) -> float:
+    """Seconds of ``Retry-After``: a number, or a date, which is taken from the server's own."""
+    asked = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", asked):
+        return float(asked)
+    try:
+        until, now = (parsedate_to_datetime(text) for text in (asked, headers.get("Date", "")))
+        return max((until - now).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _transfer(
@@ -394,16 +308,30 @@ def _store(answer: Any, part: Path, n_start: int, progress: Callable[[int], obje
     import requests
     import urllib3
 
-    with part.open("ab" if n_start else "wb") as file:
-        try:
-            for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=False):
+    packets = answer.raw.stream(_CHUNK_BYTES, decode_content=False)
+    try:
+        with part.open("ab" if n_start else "wb") as file:
+            while True:
+                try:
+                    chunk = next(packets, None)
+                except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
+                    words = f"the connection was cut ({type(error).__name__})"
+                    raise _Transient(words) from error
+                if chunk is None:
+                    break
                 file.write(chunk)
                 progress(len(chunk))
-        except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
-            raise _Transient(f"the connection was cut ({type(error).__name__})") from error
-        finally:
             file.flush()
             os.fsync(file.fileno())
+    except OSError as error:
+        raise FetchError(_unwritable(part, error)) from error
+
+
+def _unwritable(path: Path | str, error: OSError) -> str:
+    return (
+        f"{path}: the file cannot be written ({error.strerror or error}). Make room, or set "
+        f"CASCADELAB_CACHE to another folder; what was received is kept."
+    )
 
 
 def _transfer_s3(url: str, part: Path, progress: Callable[[int], object]) -> None:
@@ -452,11 +380,6 @@ def _keep_tag(part: Path, tag: str) -> None:
 def _drop(part: Path) -> None:
     part.unlink(missing_ok=True)
     _tag_note(part).unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def total_bytes(results: Iterable[Fetched]) -> int:

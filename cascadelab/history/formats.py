@@ -10,11 +10,15 @@ import polars as pl
 
 from cascadelab.errors import DataError, UnknownFormatError
 from cascadelab.history.contracts import Contract
-from cascadelab.history.parse import NULL_WORDS, Field, Parsed, is_value_of
+from cascadelab.history.parse import NULL_WORDS, Field, Parsed, is_value_of, values_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Head, Source
 
 __all__ = ["Context", "Format", "Layout", "layout_of", "recognise"]
+
+
+#: How a line begins that is no part of a table.
+_ABOVE = ("https://", "http://", "www.", "# ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,9 @@ class State:
     venue, symbol : str
         Written into the rows; a null where empty.
     contract : Contract or None
-        None where rows carry no quantity, or carry their own exchange and symbol.
+        None where rows carry no quantity, or have contracts of their own.
+    given : Contract or None
+        The contract the caller gave, which then is the one of every row.
     series : str
         Bars only.
     has_volume : bool
@@ -131,6 +137,7 @@ class State:
     venue: str = ""
     symbol: str = ""
     contract: Contract | None = None
+    given: Contract | None = None
     series: str = ""
     has_volume: bool = True
     positive: tuple[str, ...] = ()
@@ -204,6 +211,10 @@ def recognise(
             cure = "Use the reader of that format, or history.read(path)."
             raise DataError.in_file(source.path, problem, cure)
     line, values = _first_lines(head)[0]
+    if source.packing == "feather":
+        problem = f"The columns {','.join(values)[:80]!r} fit no feather table known here."
+        cure = "Columns date, open, high, low, close and volume, as freqtrade writes, are read."
+        raise UnknownFormatError.in_file(source.path, problem, cure)
     _refuse_separator(source, values, line)
     if _is_header(values):
         raise _unknown_header(source, values, line, wanted)
@@ -253,14 +264,16 @@ def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
     lines = _first_lines(head)
     line, values = lines[0]
     names = _normal(values)
-    is_whole = set(candidate.required) <= set(names) and len(set(names)) == len(names)
+    found = _columns(candidate, names)
+    known = [item.name for item in found if item is not None]
+    is_whole = set(candidate.required) <= set(known) and len(set(known)) == len(known)
     if is_whole and not set(candidate.foreign) & set(names):
-        known = {item.name: item for item in candidate.fields}
+        unused = [name for name, item in zip(names, found, strict=True) if item is None]
         return Layout(
-            columns=tuple(known.get(name) for name in names),
+            columns=tuple(found),
             has_header=True,
             header_line=line,
-            unused=tuple(name for name in names if name not in known),
+            unused=tuple(name for name in unused if name),
         )
     starts_with_text = candidate.fields[0].type == "text"
     if candidate.has_headerless and (starts_with_text or not _is_header(values)):
@@ -269,6 +282,19 @@ def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
                 n_columns = len(candidate.fields) if candidate.is_ragged else len(row)
                 return Layout(columns=candidate.fields[:n_columns], has_header=False)
     return None
+
+
+def _columns(candidate: Format, names: Sequence[str]) -> list[Field | None]:
+    """Field of each name of a header: by its own name, else by one of its others."""
+    own = {item.name: item for item in candidate.fields}
+    others = {
+        name: item
+        for item in candidate.fields
+        if item.name not in names
+        for name in item.aliases
+        if name not in own
+    }
+    return [own.get(name) or others.get(name) for name in names]
 
 
 def _is_row_of(candidate: Format, values: Sequence[str]) -> bool:
@@ -287,9 +313,14 @@ def _fits(item: Field, text: str) -> bool:
 
 
 def _first_lines(head: Head) -> list[tuple[int, list[str]]]:
-    """Return the first lines that hold something, with their numbers, as fields."""
+    """Return the first lines that hold something, with their numbers, as fields.
+
+    An address or remark that a website puts above the header is passed over.
+    """
     filled = [(line, text) for line, text in enumerate(head.lines, start=1) if text.strip()]
-    return [(line, [value.strip() for value in text.split(",")]) for line, text in filled[:8]]
+    while len(filled) > 1 and filled[0][1].startswith(_ABOVE):
+        filled = filled[1:]
+    return [(line, [value.strip() for value in values_of(text)]) for line, text in filled[:8]]
 
 
 def _is_header(values: Sequence[str]) -> bool:
@@ -299,7 +330,12 @@ def _is_header(values: Sequence[str]) -> bool:
 
 
 def _normal(values: Sequence[str]) -> list[str]:
-    return [value.strip().strip('"').lower() for value in values]
+    """Names of a header in lower case; of a bilingual one (``price/...``) the first language."""
+    names = [value.strip().strip('"').lower() for value in values]
+    return [
+        name if name.isascii() or not name.partition("/")[0].isascii() else name.partition("/")[0]
+        for name in names
+    ]
 
 
 def _likeness(candidate: Format, names: Sequence[str]) -> tuple[float, int]:
@@ -335,8 +371,12 @@ def _unknown_header(
         )
     lacking = [name for name in nearest.required if name not in names]
     if not lacking:
-        twice = next(name for name in names if names.count(name) > 1)
-        problem = f"The header names {twice!r} twice."
+        twice = next((name for name in names if names.count(name) > 1), None)
+        problem = (
+            f"The header is that of {nearest.name} with columns of another format."
+            if twice is None
+            else f"The header names {twice!r} twice."
+        )
         return DataError.in_file(source.path, problem, "Rename one of the columns.", line)
     close = difflib.get_close_matches(lacking[0], names, n=1)
     found = f" It has {close[0]!r} instead." if close else ""

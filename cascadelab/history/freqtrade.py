@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,6 +20,8 @@ from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
 from cascadelab.history.records import Row, document
 from cascadelab.history.source import Head, Source
+from cascadelab.history.times import epoch_column
+from cascadelab.history.unpack_feather import feather_schema, read_feather
 
 __all__ = ["FORMATS", "read_candles", "read_funding"]
 
@@ -49,7 +52,15 @@ def _first_rows(head: Head) -> list[list[float]]:
     if not re.match(r"\[\s*" + _JSON_ROW, start):
         return []
     found = re.findall(_JSON_ROW, start)[:20]
-    return [[float(item) for item in row.strip("[] ").split(",")] for row in found]
+    return [[_number(item) for item in row.strip("[] ").split(",")] for row in found]
+
+
+def _number(text: str) -> float:
+    """Number of a text; a NaN where it is none, which is for the parser to name."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _looks_like_funding(rows: list[list[float]]) -> bool:
@@ -69,35 +80,43 @@ def _is_json_funding(_: Source, head: Head) -> bool:
 def _feather_head(source: Source) -> pl.DataFrame | None:
     if source.packing != "feather":
         return None
-    try:
-        frame = pl.read_ipc(source.path, n_rows=20)
-    except (pl.exceptions.PolarsError, OSError):
-        return None
-    names = {field.name for field in _FIELDS}
-    return frame.select(field.name for field in _FIELDS) if names <= set(frame.columns) else None
+    names = [field.name for field in _FIELDS]
+    is_known = set(names) <= set(feather_schema(source))
+    return read_feather(source, names, 20) if is_known else None
 
 
 def _is_feather_funding(source: Source, _: Head) -> bool:
     frame = _feather_head(source)
     if frame is None or frame.is_empty():
         return False
-    rest = frame.select(pl.sum_horizontal("high", "low", "close", "volume").abs().sum()).item()
-    return bool(rest == 0)
+    rest = frame.select("high", "low", "close", "volume")
+    if not all(kind.is_numeric() for kind in rest.dtypes):
+        return False
+    return bool(rest.select(pl.sum_horizontal(pl.all()).abs().sum()).item() == 0)
 
 
 def _is_feather_candles(source: Source, head: Head) -> bool:
     return _feather_head(source) is not None and not _is_feather_funding(source, head)
 
 
+def _moments(values: pl.Series) -> pl.Series:
+    """Times of a column; numbers by their magnitude."""
+    if values.dtype.is_integer():
+        return epoch_column(values.cast(pl.Int64))
+    if not isinstance(values.dtype, pl.Datetime):
+        raise pl.exceptions.InvalidOperationError("no time")
+    return values.cast(pl.Datetime("us", "UTC"))
+
+
 def _read_feather(context: Context) -> Iterator[Parsed]:
     path = context.source.path
+    frame = read_feather(context.source, [field.name for field in _FIELDS])
     try:
-        frame = pl.read_ipc(path).select(field.name for field in _FIELDS)
-        moment = pl.col("date").cast(pl.Datetime("us", "UTC"))
-        typed = frame.with_columns(moment, pl.exclude("date").cast(pl.Float64))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        problem = f"The feather file is cut off or damaged ({str(error)[:80]})."
-        raise DataError.in_file(path, problem, "Download the file again.") from error
+        typed = frame.with_columns(_moments(frame["date"]), pl.exclude("date").cast(pl.Float64))
+    except pl.exceptions.PolarsError as error:
+        found = ", ".join(f"{name} {kind}" for name, kind in frame.schema.items())
+        problem = f"The columns are {found}; a time and five numbers are expected."
+        raise DataError.in_file(path, problem, "Write the file with freqtrade again.") from error
     bad = typed.select((~field.is_good()).alias(field.name) for field in _FIELDS)
     for field in _FIELDS:
         if bad[field.name].any():

@@ -1,4 +1,4 @@
-"""Readers of plain tables: candles of any source, prices, tiers, volumes, positions, options."""
+"""Readers of plain tables: candles of any source, prices, tiers, volumes, options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.bar_checks import common_step, finish_bars
 from cascadelab.history.checks import with_notes
 from cascadelab.history.formats import Context, Format, State
@@ -21,7 +22,24 @@ from cascadelab.history.source import Head, Source
 
 __all__ = ["FORMATS", "read_bars"]
 
-_TIME_NAMES = ("time", "date", "timestamp", "datetime", "open_time", "open time", "unix", "t")
+_TIME_NAMES = (
+    "time",
+    "timestamp",
+    "unix",
+    "datetime",
+    "date",
+    "open_time",
+    "open time",
+    "opened_at",
+    "open_timestamp",
+    "start_time",
+    "time_open",
+    "gmt time",
+    "ts",
+    "t",
+)
+_PRICES = ("open", "high", "low", "close")
+_VOLUMES = ("vol", "base_volume", "volume_base", "volumefrom", "volume btc", "volume_(btc)")
 _NAME = re.compile(r"^\^?([A-Z][A-Z0-9.]{0,11})(?:[_ -]|\.csv)")
 
 
@@ -35,7 +53,8 @@ def _begin_bars(_: pl.DataFrame, context: Context) -> State:
 def _tidy_bars(time: str) -> Any:
     def tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         has_volume = "volume" in frame.columns
-        return frame.select(
+        is_empty = pl.all_horizontal(pl.col(name).is_null() for name in _PRICES)
+        return frame.filter(~is_empty).select(
             opened_at=time,
             closed_at=time,
             symbol=pl.lit(state.symbol or None, dtype=pl.String),
@@ -45,12 +64,22 @@ def _tidy_bars(time: str) -> Any:
             low="low",
             close="close",
             volume_base="volume" if has_volume else pl.lit(None, dtype=pl.Float64),
+            n_trades="trades" if "trades" in frame.columns else pl.lit(None, dtype=pl.Int64),
         )
 
     return tidy
 
 
-def _finish_bars(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataFrame, Quality]:
+def _finish_bars(
+    frame: pl.DataFrame, quality: Quality, context: Context
+) -> tuple[pl.DataFrame, Quality]:
+    part = frame.filter(pl.any_horizontal(pl.col(name).is_null() for name in _PRICES))
+    if part.height:
+        problem = f"The bar of {part['opened_at'][0]} lacks some of open, high, low and close."
+        raise DataError.in_file(context.source.path, problem, "Correct or delete the line.")
+    n_empty = quality.n_rows_read - frame.height - quality.n_exact_duplicates
+    empty = f"{n_empty:,} rows without any price are left out: bars in which nothing was traded."
+    quality = with_notes(quality, empty if n_empty > 0 else "")
     times = frame["opened_at"]
     step = common_step(times)
     span = (times[-1] - times[0]).total_seconds() if frame.height else 0.0
@@ -69,19 +98,62 @@ def _bars(time: str) -> Format:
         name=f"ohlcv_{time.replace(' ', '_')}",
         kind="bars",
         time="opened_at",
-        foreign=("close_time", "quote_volume", "taker_buy_volume", "ignore"),
-        fields=(
-            Field(name=time, type="moment"),
-            *(Field(name=name, rule="positive") for name in ("open", "high", "low", "close")),
-            Field(name="volume", rule="not negative", is_nullable=True, is_optional=True),
-        ),
+        foreign=(*_FOREIGN, "time") if time == "date" else _FOREIGN,
+        fields=_bar_fields(Field(name=time, type="moment")),
         begin=_begin_bars,
         tidy=_tidy_bars(time),
         finish=_finish_bars,
     )
 
 
-BARS = tuple(_bars(time) for time in _TIME_NAMES)
+def _bar_fields(time: Field) -> tuple[Field, ...]:
+    return (
+        time,
+        *(Field(name=name, rule="positive", is_nullable=True) for name in _PRICES),
+        Field(
+            name="volume",
+            rule="not negative",
+            is_nullable=True,
+            is_optional=True,
+            aliases=_VOLUMES,
+        ),
+        Field(
+            name="trades",
+            type="integer",
+            rule="not negative",
+            is_nullable=True,
+            is_optional=True,
+            aliases=("tradecount", "n_trades"),
+        ),
+    )
+
+
+#: Names that say a file is one of Binance, and a date beside a time that it is no whole moment.
+_FOREIGN = ("close_time", "quote_volume", "taker_buy_volume", "ignore")
+#: The size no count of trades in a bar has; a time in its place does.
+_MOST_TRADES = 10**10
+
+
+def _begin_plain_bars(frame: pl.DataFrame, context: Context) -> State:
+    if "trades" in frame.columns and bool((frame["trades"] > _MOST_TRADES).any()):
+        problem = "There is no header, and the seventh column holds no counts of trades."
+        cure = "Add a header: time,open,high,low,close,volume and the names of the others."
+        raise DataError.in_file(context.source.path, problem, cure)
+    return _begin_bars(frame, context)
+
+
+#: Candles without a header: time since 1970, open, high, low, close, volume, and maybe trades.
+PLAIN_BARS = Format(
+    name="ohlcv_plain",
+    kind="bars",
+    time="opened_at",
+    has_headerless=True,
+    fields=_bar_fields(Field(name="epoch", type="epoch")),
+    begin=_begin_plain_bars,
+    tidy=_tidy_bars("epoch"),
+    finish=_finish_bars,
+)
+BARS = (*(_bars(time) for time in _TIME_NAMES), PLAIN_BARS)
 
 
 def _tidy_prices(frame: pl.DataFrame, state: State) -> pl.DataFrame:
@@ -302,107 +374,6 @@ TIERS = Format(
 )
 
 
-def _tidy_steth(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return frame.select(
-        venue=pl.lit("aave-v2"),
-        account="user",
-        asset=pl.lit("ETH"),
-        collateral_amount="collateral",
-        debt_amount="debt",
-        liquidation_threshold=pl.col("threshold") / 1e4,
-        health_factor="healthf",
-    )
-
-
-STETH = Format(
-    name="aave_steth_positions",
-    kind="positions",
-    time="observed_at",
-    fields=(
-        Field(name="user", type="text"),
-        Field(name="collateral", rule="not negative"),
-        Field(name="debt", rule="not negative"),
-        Field(name="available_borrow", rule="not negative"),
-        Field(name="threshold", rule="not negative"),
-        Field(name="ltv", rule="not negative"),
-        Field(name="healthf", is_nullable=True),
-    ),
-    begin=begin_as("aave-v2"),
-    tidy=_tidy_steth,
-    finish=lambda frame, quality, _: (
-        frame,
-        with_notes(quality, "Undated snapshot. Collateral and debt are totals in ETH per account."),
-    ),
-)
-
-
-def _whales(name: str, amount: str, *fields: Field) -> Format:
-    def tidy(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-        known = "liquidation_threshold" in frame.columns
-        return frame.select(
-            venue=pl.lit("aave-v3"),
-            account="original_user_address",
-            asset="asset_name",
-            collateral_amount=amount,
-            collateral_usd="collateral_usd_estimate",
-            debt_amount="debt_amount_usdt",
-            liquidation_threshold="liquidation_threshold"
-            if known
-            else pl.lit(None, dtype=pl.Float64),
-        )
-
-    return Format(
-        name=name,
-        kind="positions",
-        time="observed_at",
-        fields=(
-            Field(name="asset_name", type="text"),
-            Field(name="collateral_usd_estimate", rule="not negative"),
-            Field(name="debt_amount_usdt", rule="not negative"),
-            Field(name="original_user_address", type="text"),
-            Field(name=amount, rule="not negative"),
-            *fields,
-        ),
-        begin=begin_as("aave-v3"),
-        tidy=tidy,
-        finish=finish_plainly,
-        keeps_equal_rows=True,
-    )
-
-
-def _tidy_triggers(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    eth, btc = pl.col("eth_liquidation_price"), pl.col("btc_liquidation_price")
-    asset = pl.when(eth > 0).then(pl.lit("ETH")).when(btc > 0).then(pl.lit("BTC"))
-    return frame.select(
-        venue=pl.lit("aave-v3"),
-        account="user_address",
-        asset=asset,
-        debt_amount="outstanding_debt_usdt",
-        liquidation_price=pl.when(eth > 0).then(eth).when(btc > 0).then(btc),
-        health_factor="current_hf",
-    )
-
-
-TRIGGERS = Format(
-    name="aave_liquidation_triggers",
-    kind="positions",
-    time="observed_at",
-    fields=(
-        Field(name="user_address", type="text"),
-        Field(name="outstanding_debt_usdt", rule="not negative"),
-        Field(name="current_hf"),
-        Field(name="eth_liquidation_price", rule="not negative", is_nullable=True),
-        Field(name="btc_liquidation_price", rule="not negative", is_nullable=True),
-    ),
-    begin=begin_as("aave-v3"),
-    tidy=_tidy_triggers,
-    finish=finish_plainly,
-)
-WHALES = (
-    _whales("aave_whale_parameters", "collateral_amount", Field(name="liquidation_threshold")),
-    _whales("aave_whale_exposure", "token_amount"),
-)
-
 #: Formats of this module; the candles come last, as their names are the commonest.
 FORMATS = (
     PRICES,
@@ -410,9 +381,6 @@ FORMATS = (
     VOLUMES,
     EXPOSURE,
     TIERS,
-    STETH,
-    *WHALES,
-    TRIGGERS,
     *BARS,
 )
 
@@ -424,6 +392,7 @@ def read_bars(path: str | Path, symbol: str | None = None) -> Reading:
     ----------
     path : str or Path
         CSV with a header; the time may be text, a number since 1970, or a date with slashes.
+        Without a header: time since 1970, open, high, low, close, volume, and maybe trades.
     symbol : str, optional
         By default the first word of the file name.
 

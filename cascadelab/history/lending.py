@@ -1,35 +1,25 @@
-"""Readers of on-chain lending: liquidations of Aave and Compound, vault histories of Maker."""
+"""Readers of on-chain lending: liquidations of Aave and Compound, borrows, vaults of Maker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
 
+from cascadelab.history import lending_vaults
 from cascadelab.history.checks import with_notes
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
-from cascadelab.history.records import begin_as, finish_plainly
+from cascadelab.history.records import begin_as
 
 __all__ = ["FORMATS", "STABLE"]
 
 #: Assets that are meant to be worth one dollar.
 STABLE = (
-    "USDC",
-    "USDT",
-    "DAI",
-    "GUSD",
-    "TUSD",
-    "BUSD",
-    "SUSD",
-    "PAX",
-    "FEI",
-    "FRAX",
-    "LUSD",
-    "USDP",
-)
+    "USDC", "USDT", "DAI", "GUSD", "TUSD", "BUSD", "SUSD", "PAX", "FEI", "FRAX", "LUSD", "USDP",
+    "GHO", "crvUSD", "USDe", "PYUSD", "sDAI", "USDS",
+)  # fmt: skip
 #: Decimals of tokens, where they are not 18.
 _DECIMALS = {"USDC": 6, "USDT": 6, "GUSD": 2, "WBTC": 8, "AMPL": 9}
 _USUAL = {
@@ -42,9 +32,29 @@ _TOKENS = {
     "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48": ("USDC", 6),
     "0xdac17f958d2ee523a2206206994597c13d831ec7": ("USDT", 6),
     "0x6b175474e89094c44da98b954eedeac495271d0f": ("DAI", 18),
+    "0x40d16fc0246ad3160ccc09b8d0d3a2cd28ae6c2f": ("GHO", 18),
+    "0x4c9edd5852cd905f086c759e8383e09bff1e68b3": ("USDe", 18),
+    "0x6c3ea9036406852006290770bedfcaba0e23a0e8": ("PYUSD", 6),
+    "0x83f20f44975d03b1b09e64809b757c47f942beea": ("sDAI", 18),
     "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2": ("WETH", 18),
     "0x2260fac5e5542a773aa44fbcfedf7c193bc2c599": ("WBTC", 8),
+    "0xcbb7c0000ab88b473b1f5afd9ef808440eed33bf": ("cbBTC", 8),
     "0x7f39c581f595b53c5cb19bd0b3f8da6c935e2ca0": ("wstETH", 18),
+    "0xae7ab96520de3a18e5e111b5eaab095312d7fe84": ("stETH", 18),
+    "0xae78736cd615f374d3085123a210448e74fc6393": ("rETH", 18),
+    "0xbe9895146f7af43049ca1c1ae358b0541ea49704": ("cbETH", 18),
+    "0xcd5fe23c85820f7b72d0926fc9b05b43e359b7ee": ("weETH", 18),
+    "0x514910771af9ca656af840dff83e8264ecf986ca": ("LINK", 18),
+    "0x7fc66500c84a76ad7e9c93437bfc5ac33e2ddae9": ("AAVE", 18),
+    "0x1f9840a85d5af5bf1d1762f925bdaddc4201f984": ("UNI", 18),
+    "0xc00e94cb662c3520282e6f5717214004a7f26888": ("COMP", 18),
+    "0x9f8f72aa9304c8b593d555f12ef6589cc3a579a2": ("MKR", 18),
+}
+#: Markets of Compound v3 by address: base asset and its decimals.
+_MARKETS = {
+    "0xc3d688b66703497daa19211eedff47f25384cdc3": ("USDC", 6),
+    "0xa17581a9e3356d9a858b789d68b4d866e593ae94": ("WETH", 18),
+    "0x3afdc9bca9213a35503b077a6072f3d0d5ab0840": ("USDT", 6),
 }
 
 
@@ -188,7 +198,7 @@ def _tidy_calls(frame: pl.DataFrame, _: State) -> pl.DataFrame:
         debt_asset=owed,
         debt_amount=_scaled(pl.col("debttocover"), _token(debt, 1)),
         liquidator="liquidator",
-        transaction="evt_tx_hash" if "evt_tx_hash" in frame.columns else pl.lit(None, pl.String),
+        transaction=_transaction(frame),
     )
 
 
@@ -222,29 +232,81 @@ AAVE_CALLS = Format(
 )
 
 
+def _market(frame: pl.DataFrame) -> pl.Expr:
+    """Base asset of the market of each row; null where no column or address tells."""
+    if "contract_address" not in frame.columns:
+        return pl.lit(None, dtype=pl.String)
+    names = {address: name for address, (name, _) in _MARKETS.items()}
+    address = pl.col("contract_address").str.to_lowercase()
+    return address.replace_strict(names, default=None, return_dtype=pl.String)
+
+
+def _dollars(base: pl.Expr) -> pl.Expr:
+    """USD of the event; its "usdValue" is ETH in the market of WETH, and null here."""
+    return pl.when(base.is_null() | (base != "WETH")).then(pl.col("usdvalue") / 1e8)
+
+
 def _tidy_absorb(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    asset = pl.col("asset")
+    asset, base = pl.col("asset"), _market(frame)
     name = pl.coalesce(_token(asset, 0), asset)
     return frame.select(
         liquidated_at="evt_block_time",
         venue=pl.lit("compound-v3"),
         symbol=name,
         account="borrower",
-        liquidated_side=closed_side(name, pl.lit("USDC")),
+        liquidated_side=closed_side(name, pl.coalesce(base, pl.lit("USDC"))),
         size_base=_scaled(pl.col("collateralabsorbed"), _token(asset, 1)),
-        notional_usd=pl.col("usdvalue") / 1e8,
+        notional_usd=_dollars(base),
+        debt_asset=base,
         liquidator="absorber",
+        transaction=_transaction(frame),
     )
 
 
+#: Value in 1e-8 USD per base unit of a dollar of 6 decimals, and how far from it a price may be.
+_PER_UNIT, _PEG = 100.0, 0.05
+
+
 def _tidy_absorb_debt(frame: pl.DataFrame, _: State) -> pl.DataFrame:
+    paid, base = pl.col("basepaidout"), _market(frame)
+    decimals = {name: places for name, places in _MARKETS.values()}
+    known = base.replace_strict(decimals, default=None, return_dtype=pl.Int64)
+    # Without an address, the value tells a dollar of 6 decimals (USDC, USDT) from anything else.
+    per_unit = pl.when(paid > 0).then(pl.col("usdvalue") / paid)
+    is_dollar = base.is_null() & ((per_unit / _PER_UNIT - 1.0).abs() < _PEG)
+    places = pl.when(is_dollar).then(6).otherwise(known)
     return frame.select(
         liquidated_at="evt_block_time",
         venue=pl.lit("compound-v3"),
         account="borrower",
-        notional_usd=pl.col("usdvalue") / 1e8,
-        debt_amount="basepaidout",
+        notional_usd=_dollars(base),
+        debt_asset=base,
+        debt_amount=_scaled(paid, places),
         liquidator="absorber",
+        transaction=_transaction(frame),
+    )
+
+
+def _transaction(frame: pl.DataFrame) -> pl.Expr:
+    has_hash = "evt_tx_hash" in frame.columns
+    return pl.col("evt_tx_hash") if has_hash else pl.lit(None, dtype=pl.String)
+
+
+def _finish_absorb(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    amount = "size_base" if frame["symbol"].null_count() < frame.height else "debt_amount"
+    n_unknown, n_ether = frame[amount].null_count(), frame["notional_usd"].null_count()
+    is_told = frame["debt_asset"].null_count() == 0
+    return frame, with_notes(
+        quality,
+        f"{n_unknown:,} amounts are null: the decimals of their token are not known here."
+        if n_unknown
+        else "",
+        f"{n_ether:,} rows are of the WETH market, whose values are ETH: notional_usd is null."
+        if n_ether
+        else "",
+        "" if is_told else "Rows without contract_address are taken as of a market in dollars.",
     )
 
 
@@ -256,6 +318,10 @@ def _absorb(name: str, *fields: Field) -> tuple[Field, ...]:
         *fields,
         Field(name=name, rule="not negative"),
         Field(name="usdvalue", rule="not negative"),
+        *(
+            Field(name=more, type="text", is_nullable=True, is_optional=True)
+            for more in ("contract_address", "evt_tx_hash")
+        ),
     )
 
 
@@ -266,7 +332,7 @@ COMPOUND_COLLATERAL = Format(
     fields=_absorb("collateralabsorbed", Field(name="asset", type="text")),
     begin=begin_as("compound-v3"),
     tidy=_tidy_absorb,
-    finish=_finish_tokens,
+    finish=_finish_absorb,
     keeps_equal_rows=True,
 )
 COMPOUND_DEBT = Format(
@@ -276,159 +342,7 @@ COMPOUND_DEBT = Format(
     fields=_absorb("basepaidout"),
     begin=begin_as("compound-v3"),
     tidy=_tidy_absorb_debt,
-    finish=lambda frame, quality, _: (
-        frame,
-        with_notes(quality, "debt_amount is in base units of the base asset of the market."),
-    ),
-    keeps_equal_rows=True,
-)
-
-_VAULT = (
-    Field(name="block_number", type="integer"),
-    Field(name="block_timestamp", type="time"),
-    Field(name="vault_number", type="text"),
-)
-
-
-def _vault_event(
-    event: str, collateral: pl.Expr | None = None, debt: pl.Expr | None = None
-) -> Callable[[pl.DataFrame, State], pl.DataFrame]:
-    def tidy(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-        asset = pl.col("ilk") if "ilk" in frame.columns else pl.lit(None, dtype=pl.String)
-        return frame.select(
-            happened_at="block_timestamp",
-            block="block_number",
-            venue=pl.lit("maker"),
-            account="vault_number",
-            event=pl.lit(event),
-            asset=asset,
-            debt_asset=pl.lit("DAI") if debt is not None else pl.lit(None, dtype=pl.String),
-            collateral_change=pl.lit(0.0) if collateral is None else collateral,
-            debt_change=pl.lit(0.0) if debt is None else debt,
-        )
-
-    return tidy
-
-
-def _vault_format(
-    name: str, fields: tuple[Field, ...], tidy: Callable[..., pl.DataFrame]
-) -> Format:
-    return Format(
-        name=f"maker_{name}",
-        kind="lending_events",
-        time="happened_at",
-        fields=(*_VAULT, *fields),
-        begin=begin_as("maker"),
-        tidy=tidy,
-        finish=finish_plainly,
-        keeps_equal_rows=True,
-    )
-
-
-_ILK = Field(name="ilk", type="text", is_optional=True)
-_TAKEN = (
-    Field(name="collateral_liquidated_amount", rule="not negative"),
-    Field(name="dai_repayed_amount", rule="not negative"),
-)
-
-
-def _tidy_vault_liquidations(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return frame.select(
-        liquidated_at="block_timestamp",
-        venue=pl.lit("maker"),
-        account="vault_number",
-        liquidated_side=pl.lit("long"),
-        size_base="collateral_liquidated_amount",
-        notional_usd="dai_repayed_amount",
-        debt_asset=pl.lit("DAI"),
-        debt_amount="dai_repayed_amount",
-    )
-
-
-VAULT_LIQUIDATIONS = Format(
-    name="maker_liquidations",
-    kind="liquidations",
-    time="liquidated_at",
-    fields=(*_VAULT, *_TAKEN),
-    begin=begin_as("maker"),
-    tidy=_tidy_vault_liquidations,
-    finish=lambda frame, quality, _: (
-        frame,
-        with_notes(
-            quality,
-            "One vault may be closed in many equal lots. notional_usd counts a DAI as a dollar.",
-        ),
-    ),
-    keeps_equal_rows=True,
-)
-VAULTS = (
-    _vault_format(
-        "deposits",
-        (_ILK, Field(name="deposit_amount_adj", rule="not negative")),
-        _vault_event("deposit", pl.col("deposit_amount_adj")),
-    ),
-    _vault_format(
-        "withdrawals",
-        (_ILK, Field(name="withdrawn_amount_adj")),
-        _vault_event("withdraw", -pl.col("withdrawn_amount_adj").abs()),
-    ),
-    _vault_format(
-        "borrows",
-        (Field(name="dai_minted", rule="not negative"),),
-        _vault_event("borrow", None, pl.col("dai_minted")),
-    ),
-    VAULT_LIQUIDATIONS,
-    _vault_format(
-        "liquidation_events",
-        _TAKEN,
-        _vault_event(
-            "liquidate",
-            -pl.col("collateral_liquidated_amount"),
-            -pl.col("dai_repayed_amount"),
-        ),
-    ),
-    _vault_format(
-        "repayments",
-        (Field(name="dai_repayed"),),
-        _vault_event("repay", None, -pl.col("dai_repayed").abs()),
-    ),
-    _vault_format(
-        "creations",
-        (Field(name="ilk", type="text"), Field(name="urn_address", type="text")),
-        _vault_event("create"),
-    ),
-)
-
-
-def _tidy_parameters(frame: pl.DataFrame, _: State) -> pl.DataFrame:
-    return frame.select(
-        changed_at="timestamp",
-        block="block",
-        venue=pl.lit("maker"),
-        market="ilk",
-        parameter="parameter",
-        from_value="from_value",
-        to_value="to_value",
-        transaction="tx_hash",
-    )
-
-
-PARAMETERS = Format(
-    name="maker_parameters",
-    kind="parameters",
-    time="changed_at",
-    fields=(
-        Field(name="block", type="integer"),
-        Field(name="timestamp", type="time"),
-        Field(name="tx_hash", type="text"),
-        Field(name="parameter", type="text"),
-        Field(name="ilk", type="text", is_nullable=True),
-        Field(name="from_value", is_nullable=True),
-        Field(name="to_value", is_nullable=True),
-    ),
-    begin=begin_as("maker"),
-    tidy=_tidy_parameters,
-    finish=finish_plainly,
+    finish=_finish_absorb,
     keeps_equal_rows=True,
 )
 
@@ -476,7 +390,6 @@ FORMATS = (
     AAVE_CALLS,
     COMPOUND_COLLATERAL,
     COMPOUND_DEBT,
-    *VAULTS,
-    PARAMETERS,
+    *lending_vaults.FORMATS,
     AAVE_BORROWS,
 )

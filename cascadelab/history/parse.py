@@ -6,6 +6,7 @@ field, which either accepts it (blank lines, padded fields) and counts it, or sa
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,15 @@ from cascadelab.errors import DataError
 from cascadelab.history.source import Block
 from cascadelab.history.times import EPOCH_UNITS, epoch_column, from_any, from_seconds, from_text
 
-__all__ = ["NULL_WORDS", "Field", "Parsed", "is_value_of", "parse_block", "parse_texts"]
+__all__ = [
+    "NULL_WORDS",
+    "Field",
+    "Parsed",
+    "is_value_of",
+    "parse_block",
+    "parse_texts",
+    "values_of",
+]
 
 FieldType = Literal["number", "integer", "text", "boolean", "epoch", "seconds", "time", "moment"]
 _RAW: dict[str, type[pl.DataType]] = {
@@ -50,6 +59,10 @@ _WORDS = {
 #: A space beside a separator: such a block goes the careful way.
 _PADDING = (b", ", b" ,", b"\n ", b" \n", b" \r", b"\t")
 _CURE = "Correct or delete the line, or download the file again."
+#: Stands for a comma inside quotation marks while a line is cut at its commas.
+_INNER_COMMA = "\x1f"
+#: Whole numbers up to here are exact as floats: 123.0 is read as 123.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +88,8 @@ class Field:
         Whether single lines may lack the field; only the last fields of a line may.
     is_derived : bool
         Computed by a recorder from other fields: not looked at to tell exact duplicates.
+    aliases : tuple of str
+        Other names of the column in a header, in lower case.
     """
 
     name: str
@@ -85,6 +100,7 @@ class Field:
     is_optional: bool = False
     is_ragged: bool = False
     is_derived: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:
@@ -171,7 +187,7 @@ def parse_block(block: Block, columns: Sequence[Field | None], path: Path) -> Pa
         Names the first bad line, the field, the value and the rule.
     """
     fields = [field for field in columns if field is not None]
-    quick = _quickly(block, columns, fields)
+    quick = None if b'"' in block.data else _quickly(block, columns, fields)
     return quick if quick is not None else _carefully(block, columns, path)
 
 
@@ -302,10 +318,34 @@ def _lines(block: Block, path: Path) -> pl.DataFrame:
         line = block.first_line + block.data.count(b"\n", 0, error.start)
         problem = f"Byte {block.data[error.start]:#04x} is not UTF-8 text."
         raise DataError.in_file(path, problem, _CURE, line) from error
-    parts = text.removesuffix("\n").split("\n")
-    return pl.DataFrame(
-        {"text": [part.removesuffix("\r") for part in parts]}, schema={"text": pl.String}
-    ).with_columns(line=pl.int_range(pl.len()) + block.first_line)
+    parts = [part.removesuffix("\r") for part in text.removesuffix("\n").split("\n")]
+    if '"' in text:
+        parts = [_unquoted(part, path, line) for line, part in enumerate(parts, block.first_line)]
+    return pl.DataFrame({"text": parts}, schema={"text": pl.String}).with_columns(
+        line=pl.int_range(pl.len()) + block.first_line
+    )
+
+
+def values_of(text: str) -> list[str]:
+    """Return the fields of a line, quotation marks taken off; a broken line is cut at commas."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True, skipinitialspace=True), [""])
+    except csv.Error:
+        return text.split(",")
+
+
+def _unquoted(text: str, path: Path, line: int) -> str:
+    """Take off quotation marks; commas inside them become a mark that is put back later."""
+    if '"' not in text:
+        return text
+    try:
+        values = next(csv.reader([text], strict=True, skipinitialspace=True), [""])
+    except csv.Error as error:
+        problem = f"The quotation marks of the line do not pair ({error})."
+        raise DataError.in_file(path, problem, _CURE, line) from error
+    return ",".join(value.replace(",", _INNER_COMMA) for value in values)
 
 
 def _require_fields(lines: pl.DataFrame, n_fewest: int, n_fields: int, path: Path) -> None:
@@ -324,7 +364,9 @@ def _split(lines: pl.DataFrame, columns: Sequence[Field | None]) -> pl.DataFrame
     if len(names) == 1:
         return lines.select(pl.col("text").alias(names[0]))
     split = lines["text"].str.split_exact(",", len(names) - 1)
-    frame = split.struct.unnest().with_columns(pl.all().fill_null(""))
+    frame = split.struct.unnest().with_columns(
+        pl.all().fill_null("").str.replace_all(_INNER_COMMA, ",", literal=True)
+    )
     frame.columns = names
     return frame.select([field.name for field in columns if field is not None])
 
@@ -341,6 +383,11 @@ def _cast(field: Field) -> pl.Expr:
         return lower.replace_strict(words, default=None, return_dtype=pl.Boolean)
     if field.type in ("text", "time", "moment"):
         return pl.when(column != "").then(column).alias(field.name)
+    if field.type in ("integer", "epoch"):
+        whole = column.cast(pl.Float64, strict=False)
+        is_exact = (whole == whole.floor()) & (whole.abs() <= _EXACT)
+        exact = pl.when(is_exact).then(whole).cast(pl.Int64, strict=False)
+        return pl.coalesce(column.cast(pl.Int64, strict=False), exact).alias(field.name)
     return column.cast(_RAW[field.type], strict=False)
 
 

@@ -31,7 +31,8 @@ class Reading(Displayed):
     Parameters
     ----------
     data : polars.LazyFrame
-        Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`.
+        Columns and units: :data:`cascadelab.history.tables.KINDS`, by `kind`. A lazy view of rows
+        that are already parsed and in memory.
     quality : Quality
         Print it before using the data.
     duplicates : polars.DataFrame
@@ -166,6 +167,7 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
         quality,
         *state.notes,
         "A byte order mark was removed." if head.has_byte_order_mark else "",
+        _above_note(head, layout),
         f"{counts.n_blank:,} blank lines were skipped." if counts.n_blank else "",
         f"{counts.n_padded:,} lines had spaces around a field." if counts.n_padded else "",
         _unit_note(quality),
@@ -174,6 +176,11 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
     quality = with_notes(quality, *_row_notes(quality))
     frame, quality = chosen.finish(frame, quality, context)
     return Reading(frame.lazy(), replace(quality, n_rows=frame.height), duplicates)
+
+
+def _above_note(head: Head, layout: Layout) -> str:
+    above = [line for line in head.lines[: max(layout.header_line - 1, 0)] if line.strip()]
+    return f"The line above the header was skipped: {above[0][:60]!r}." if above else ""
 
 
 def _joined(hashes: list[pl.Series | None]) -> pl.Series | None:

@@ -21,7 +21,7 @@ __all__ = ["Row", "begin_as", "document", "finish_plainly", "finish_spans", "jso
 Row = Sequence[object]
 #: One parsed JSON value into the rows it stands for.
 Flatten = Callable[[Any], Iterable[Row]]
-_WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+_WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError)
 _CURE = "Correct or delete the record, or download the file again."
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from cascadelab.errors import ParameterError
 from cascadelab.history import (
     aggregators,
+    aggregators_answers,
     binance,
     bitmex,
     bybit,
@@ -19,6 +20,7 @@ from cascadelab.history import (
     hyperliquid,
     hyperliquid_tables,
     lending,
+    lending_positions,
     okx,
     tardis,
 )
@@ -40,7 +42,9 @@ FORMATS = (
     *hyperliquid_tables.FORMATS,
     *freqtrade.FORMATS,
     *aggregators.FORMATS,
+    *aggregators_answers.FORMATS,
     *lending.FORMATS,
+    *lending_positions.FORMATS,
     *generic.FORMATS,
 )
 
@@ -72,6 +76,15 @@ def read(
     -------
     Reading
         ``.data`` in the documented table of its kind, ``.quality`` what was found.
+
+    Notes
+    -----
+    The work is done here, not later: the file is inflated and parsed block by block, and its rows
+    are compared, sorted and checked, as the quality report needs all of them. ``.data`` is a lazy
+    view of the finished table, which is in memory: filters and columns are chosen lazily, but
+    collecting parses nothing. Five million aggregated trades (a zip of 71 MB, 330 MB of text) take
+    0.7 GB at the peak, 1.0 GB if half of the rows are out of order. For files beyond memory use
+    :func:`blocks`, for bars of them :func:`cascadelab.history.bars.stream_bars`.
 
     Raises
     ------

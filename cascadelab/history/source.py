@@ -19,6 +19,7 @@ import numpy as np
 
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.history.unpack import DAMAGED, Packing, opened, packing_of, zip_chunks
+from cascadelab.history.unpack_feather import feather_schema
 
 __all__ = [
     "BLOCK_BYTES",
@@ -28,6 +29,7 @@ __all__ = [
     "Head",
     "Source",
     "open_source",
+    "refuse_bomb",
 ]
 
 #: A block holds about this many bytes, cut after a line.
@@ -41,6 +43,20 @@ _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 2**16
 _DOCUMENT_LIMIT_BYTES = 2**30
 _AGAIN = "Download the file again."
+#: What the file manager of macOS puts beside the file that was packed.
+_NO_DATA = ("__MACOSX/", ".DS_Store")
+#: First bytes of files that are often met and never read.
+_FOREIGN = (
+    (b"PAR1", "a Parquet file"),
+    (b"FEA1", "a Feather file of the first version"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\xfd7zXZ", "packed with xz"),
+    (b"7z\xbc\xaf", "packed with 7z"),
+    (b"BZh", "packed with bzip2"),
+    (b"Rar!", "packed with rar"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"%PDF", "a PDF document"),
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,8 @@ class Source:
             If the file is damaged, unpacks to nothing, or is not text.
         """
         if self.packing == "feather":
-            return Head(lines=("feather",), has_byte_order_mark=False, has_carriage_returns=False)
+            names = ",".join(feather_schema(self).names())
+            return Head(lines=(names,), has_byte_order_mark=False, has_carriage_returns=False)
         data = b""
         for chunk in self._chunks():
             data += chunk
@@ -190,7 +207,7 @@ class Source:
         try:
             for chunk in self._unpacked():
                 n_bytes += len(chunk)
-                _refuse_bomb(self.path, n_bytes, self.limit_bytes)
+                refuse_bomb(self.path, n_bytes, self.limit_bytes)
                 yield chunk
         except DAMAGED as error:
             raise self._damaged(error) from error
@@ -224,6 +241,10 @@ class Source:
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             problem = "The text is UTF-16; UTF-8 is expected."
             raise DataError.in_file(self.path, problem, "Save the file as UTF-8.")
+        named = next((name for magic, name in _FOREIGN if data.startswith(magic)), "")
+        if named:
+            problem = f"The file is {named}, which is not read here; a text table is expected."
+            raise DataError.in_file(self.path, problem, "Save it as CSV, plain, zip or gz.")
         if b"\x00" in data or not _is_text(data):
             problem = "The content is binary; a text table, plain, zip or gz, is expected."
             raise DataError.in_file(self.path, problem, _AGAIN)
@@ -277,7 +298,11 @@ def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> So
 def _only_member(path: Path, limit_bytes: int) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [entry for entry in archive.infolist() if not entry.is_dir()]
+            members = [
+                entry
+                for entry in archive.infolist()
+                if not entry.is_dir() and not entry.filename.startswith(_NO_DATA)
+            ]
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         problem = f"The zip file is cut off or damaged ({_words(error)})."
         raise DataError.in_file(path, problem, _AGAIN) from error
@@ -293,7 +318,7 @@ def _only_member(path: Path, limit_bytes: int) -> str:
     if entry.flag_bits & 1:
         problem = f"The file {entry.filename!r} in the zip is encrypted."
         raise DataError.in_file(path, problem, "Unpack it and pass the CSV.")
-    _refuse_bomb(path, entry.file_size, limit_bytes)
+    refuse_bomb(path, entry.file_size, limit_bytes)
     return entry.filename
 
 
@@ -309,11 +334,29 @@ def _is_text(data: bytes) -> bool:
         # A cut through the last character is not an error; one bad byte in a later line is for
         # the parser, which can name the line.
         line_end = data.find(b"\n")
-        return error.start >= len(data) - 4 or (0 <= line_end < error.start)
+        if error.start >= len(data) - 4 or (0 <= line_end < error.start):
+            return True
+        return _is_bilingual_header(data[:line_end])
     return True
 
 
-def _refuse_bomb(path: Path, n_bytes: int, limit_bytes: int) -> None:
+def _is_bilingual_header(line: bytes) -> bool:
+    """Whether a line is a header of OKX: ``trade_id/...`` with the Chinese names in GBK."""
+    try:
+        words = [word.partition("/")[0] for word in line.decode("gb18030").split(",")]
+    except UnicodeDecodeError:
+        return False
+    return len(words) > 1 and all(word.isascii() and word.isidentifier() for word in words)
+
+
+def refuse_bomb(path: Path, n_bytes: int, limit_bytes: int) -> None:
+    """Refuse a file that unpacks to `n_bytes`, if that is beyond the limit or out of proportion.
+
+    Raises
+    ------
+    DataError
+        Names both sizes.
+    """
     if n_bytes > limit_bytes:
         problem = (
             f"The file unpacks to {n_bytes:,} bytes or more; the limit is {limit_bytes:,} bytes."

@@ -8,7 +8,7 @@ import polars as pl
 
 from cascadelab.errors import DataError
 from cascadelab.history import tardis_more
-from cascadelab.history.checks import check_pauses, with_notes
+from cascadelab.history.checks import check_pauses, require_sizes, with_notes
 from cascadelab.history.contracts import Contract, tardis_contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
@@ -21,23 +21,23 @@ __all__ = [
     "read_book_snapshots",
     "read_liquidations",
     "read_options",
+    "read_quotes",
     "read_tickers",
     "read_trades",
 ]
 
 
 def _begin_trades(frame: pl.DataFrame, context: Context) -> State:
-    pairs = frame.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
+    pairs = frame.select("exchange", "symbol").unique(maintain_order=True).rows()
     contracts = {_contract(context, exchange, symbol) for exchange, symbol in pairs}
-    if len(contracts) > 1:
-        problem = f"The file mixes units of quantity over {len(pairs)} symbols."
-        raise DataError.in_file(context.source.path, problem, "Split the file by symbol.")
-    exchange, symbol = pairs[0]
-    is_one = len(pairs) == 1
+    exchanges = {exchange for exchange, _ in pairs}
+    note = "Symbols of several contracts: each row was turned into coins by its own."
     return State(
-        venue=exchange if is_one else "",
-        symbol=symbol if is_one else "",
-        contract=contracts.pop(),
+        venue=pairs[0][0] if len(exchanges) == 1 else "",
+        symbol=pairs[0][1] if len(pairs) == 1 else "",
+        contract=contracts.pop() if len(contracts) == 1 else None,
+        given=context.contract,
+        notes=(note,) if contracts else (),
     )
 
 
@@ -51,10 +51,8 @@ def _contract(context: Context, exchange: str, symbol: str) -> Contract:
 
 
 def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    assert state.contract is not None
-    size = state.contract.size_base(pl.col("amount"), pl.col("price"))
-    side = pl.col("side")
-    return frame.select(
+    size, side = pl.col("size_base"), pl.col("side")
+    return tardis_more.with_sizes(frame, state, "amount", "price").select(
         traded_at="timestamp",
         arrived_at="local_timestamp",
         venue="exchange",
@@ -69,8 +67,9 @@ def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
 
 
 def _finish_trades(
-    frame: pl.DataFrame, quality: Quality, _: Context
+    frame: pl.DataFrame, quality: Quality, context: Context
 ) -> tuple[pl.DataFrame, Quality]:
+    require_sizes(frame, context.source.path, quality.venue or "its exchange")
     n_unknown = int((frame["side"] == "unknown").sum())
     ids = frame["trade_id"].drop_nulls()
     n_repeated = len(ids) - ids.n_unique()
@@ -147,6 +146,11 @@ def read_tickers(path: str | Path, contract: Contract | None = None) -> Reading:
 def read_options(path: str | Path) -> Reading:
     """Quotes and sensitivities of options (``options_chain``)."""
     return read_source(make_context(path), [tardis_more.OPTIONS])
+
+
+def read_quotes(path: str | Path, contract: Contract | None = None) -> Reading:
+    """Best bids and asks (``quotes`` or ``book_ticker``, kind ``"quotes"``)."""
+    return read_source(make_context(path, None, contract), [tardis_more.QUOTES])
 
 
 def read_book_changes(path: str | Path, contract: Contract | None = None) -> Reading:

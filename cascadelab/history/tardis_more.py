@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
-from cascadelab.history.contracts import tardis_contract
+from cascadelab.history.contracts import Contract, sizes_in_base, tardis_contract
 from cascadelab.history.formats import Context, Format, State
-from cascadelab.history.parse import Field, Parsed, parse_block
+from cascadelab.history.parse import Field, Parsed, parse_block, values_of
 from cascadelab.history.quality import Quality
 from cascadelab.history.records import finish_plainly
 from cascadelab.history.source import Block, Head, Source
 
-__all__ = ["BOOK_CHANGES", "BOOK_SNAPSHOTS", "FORMATS", "LIQUIDATIONS", "OPTIONS", "TICKERS"]
+__all__ = [
+    "BOOK_CHANGES",
+    "BOOK_SNAPSHOTS",
+    "FORMATS",
+    "LIQUIDATIONS",
+    "OPTIONS",
+    "QUOTES",
+    "TICKERS",
+    "with_sizes",
+]
 
 _START = (
     Field(name="exchange", type="text"),
@@ -28,31 +38,36 @@ _THROTTLED = ("binance-futures", "binance-delivery", "okex-swap", "okex-futures"
 
 
 def _begin(frame: pl.DataFrame, context: Context) -> State:
-    pairs = frame.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
+    pairs = frame.select("exchange", "symbol").unique(maintain_order=True).rows()
     contracts = {context.contract or tardis_contract(*pair) for pair in pairs}
-    exchange, symbol = pairs[0]
-    is_one = len(pairs) == 1
-    contract = contracts.pop() if len(contracts) == 1 else None
-    note = "" if contract else "The contract size is not known here: base sizes are null."
+    notes = [
+        "The contract size is not known here: base sizes are null."
+        if len(contracts) == 1
+        else "The contract sizes of some symbols are not known here: their base sizes are null."
+    ] * (None in contracts)
+    if len(contracts - {None}) > 1:
+        notes.append("Symbols of several contracts: each row was turned into coins by its own.")
     return State(
-        venue=exchange if len({pair[0] for pair in pairs}) == 1 else "",
-        symbol=symbol if is_one else "",
-        contract=contract,
-        notes=(note,) if note else (),
+        venue=pairs[0][0] if len({pair[0] for pair in pairs}) == 1 else "",
+        symbol=pairs[0][1] if len(pairs) == 1 else "",
+        contract=contracts.pop() if len(contracts) == 1 else None,
+        given=context.contract,
+        notes=tuple(notes),
     )
 
 
-def _base(state: State, size: str, price: str) -> pl.Expr:
-    """Size in base units; a null where the contract is not known, but 0 stays 0."""
-    if state.contract is None:
-        return pl.when(pl.col(size) == 0).then(0.0)
-    return state.contract.size_base(pl.col(size), pl.col(price))
+def with_sizes(frame: pl.DataFrame, state: State, amount: str, price: str) -> pl.DataFrame:
+    """Add ``size_base``, each row by its exchange and symbol; null where that is not known."""
+
+    def contract_of(exchange: str, symbol: str) -> Contract | None:
+        return state.given or tardis_contract(exchange, symbol)
+
+    return sizes_in_base(frame, contract_of, amount, price, by=("exchange", "symbol"))
 
 
 def _tidy_liquidations(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     is_long = pl.col("side") == "sell"
-    size = _base(state, "amount", "price")
-    return frame.select(
+    return with_sizes(frame, state, "amount", "price").select(
         liquidated_at="timestamp",
         venue="exchange",
         symbol="symbol",
@@ -60,9 +75,9 @@ def _tidy_liquidations(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         .then(pl.lit("long"))
         .when(pl.col("side") == "buy")
         .then(pl.lit("short")),
-        size_base=size,
+        size_base="size_base",
         order_price="price",
-        notional_usd=size * pl.col("price"),
+        notional_usd=pl.col("size_base") * pl.col("price"),
         transaction="id",
     )
 
@@ -97,7 +112,7 @@ LIQUIDATIONS = Format(
 
 
 def _tidy_tickers(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    return frame.select(
+    return with_sizes(frame, state, "open_interest", "mark_price").select(
         observed_at="timestamp",
         arrived_at="local_timestamp",
         venue="exchange",
@@ -105,7 +120,7 @@ def _tidy_tickers(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         funding_rate="funding_rate",
         funding_at="funding_timestamp",
         predicted_funding_rate="predicted_funding_rate",
-        open_interest_base=_base(state, "open_interest", "mark_price"),
+        open_interest_base="size_base",
         open_interest_native="open_interest",
         last_price="last_price",
         index_price="index_price",
@@ -135,6 +150,40 @@ TICKERS = Format(
     begin=_begin,
     tidy=_tidy_tickers,
     finish=lambda frame, quality, _: (frame, check_pauses(quality)),
+)
+
+
+def _tidy_quotes(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    bids = with_sizes(frame, state, "bid_amount", "bid_price").rename({"size_base": "bid_base"})
+    both = with_sizes(bids, state, "ask_amount", "ask_price")
+    return both.select(
+        observed_at="timestamp",
+        arrived_at="local_timestamp",
+        venue="exchange",
+        symbol="symbol",
+        bid_price="bid_price",
+        bid_base="bid_base",
+        ask_price="ask_price",
+        ask_base="size_base",
+    )
+
+
+QUOTES = Format(
+    name="tardis_quotes",
+    kind="quotes",
+    time="observed_at",
+    fields=(
+        *_START,
+        *(
+            Field(name=name, is_nullable=True)
+            for name in ("ask_amount", "ask_price", "bid_price", "bid_amount")
+        ),
+    ),
+    foreign=("strike_price",),
+    begin=_begin,
+    tidy=_tidy_quotes,
+    finish=lambda frame, quality, _: (frame, check_pauses(quality)),
+    keeps_equal_rows=True,
 )
 
 _OPTION_NUMBERS = (
@@ -209,7 +258,7 @@ OPTIONS = Format(
 
 
 def _tidy_changes(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    return frame.select(
+    return with_sizes(frame, state, "amount", "price").select(
         observed_at="timestamp",
         arrived_at="local_timestamp",
         venue="exchange",
@@ -218,7 +267,7 @@ def _tidy_changes(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         is_snapshot="is_snapshot",
         side="side",
         price="price",
-        size_base=_base(state, "amount", "price"),
+        size_base="size_base",
         size_native="amount",
     )
 
@@ -266,10 +315,23 @@ _LONG_FIELDS = (
 
 def _is_snapshots(_: Source, head: Head) -> bool:
     first = next((line for line in head.lines if line.strip()), "")
-    names = [name.strip() for name in first.split(",")]
+    names = [name.strip() for name in values_of(first)]
     return names[:4] == [item.name for item in _START] and bool(
         _LEVEL.match(names[4] if len(names) > 4 else "")
     )
+
+
+def _require_levels(names: Sequence[str], context: Context) -> None:
+    """Refuse a header in which a level has a price and no amount, or stands twice."""
+    levels = {match[0].rpartition(".")[0] for name in names if (match := _LEVEL.match(name))}
+    wanted = [f"{level}.{what}" for level in sorted(levels) for what in ("price", "amount")]
+    lacking = next((name for name in wanted if name not in names), "")
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if lacking or twice:
+        problem = (
+            f"The header lacks {lacking!r}." if lacking else f"The header names {twice!r} twice."
+        )
+        raise DataError.in_file(context.source.path, problem, "Download the file again.", 1)
 
 
 def _read_snapshots(context: Context) -> Iterator[Parsed]:
@@ -279,7 +341,8 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
         data, line = block.data, block.first_line
         if index == 0:
             header, _, data = data.partition(b"\n")
-            names = header.decode().strip().split(",")
+            names = [name.strip() for name in values_of(header.decode(errors="replace").strip())]
+            _require_levels(names, context)
             known = {item.name: item for item in _START}
             columns = [
                 known.get(name)
@@ -321,7 +384,7 @@ def _long(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _tidy_snapshots(frame: pl.DataFrame, state: State) -> pl.DataFrame:
-    return frame.select(
+    return with_sizes(frame, state, "amount", "price").select(
         observed_at="timestamp",
         arrived_at="local_timestamp",
         venue="exchange",
@@ -330,7 +393,7 @@ def _tidy_snapshots(frame: pl.DataFrame, state: State) -> pl.DataFrame:
         is_snapshot=pl.lit(value=True),
         side="side",
         price="price",
-        size_base=_base(state, "amount", "price"),
+        size_base="size_base",
         size_native="amount",
     )
 
@@ -350,4 +413,4 @@ BOOK_SNAPSHOTS = Format(
 )
 
 #: Formats of this module.
-FORMATS = (LIQUIDATIONS, TICKERS, OPTIONS, BOOK_CHANGES, BOOK_SNAPSHOTS)
+FORMATS = (LIQUIDATIONS, TICKERS, QUOTES, OPTIONS, BOOK_CHANGES, BOOK_SNAPSHOTS)

@@ -62,7 +62,8 @@ def from_seconds(value: pl.Expr) -> pl.Expr:
 def from_text(value: pl.Expr) -> pl.Expr:
     """UTC times as text: ``2025-10-10 20:50:34``, with T, D, fraction, Z, UTC or +00; or a date.
 
-    Digits beyond the microsecond are cut. Any other offset gives null.
+    Digits beyond the microsecond are cut. Any other offset, and a year outside 1800 to 2100, gives
+    null.
     """
     plain = value.str.replace(r"^(\d{4}-\d{2}-\d{2})[TD]", "$1 ").str.replace(
         r"(?:Z| ?UTC|\+00(?::?00)?)$", ""
@@ -73,7 +74,12 @@ def from_text(value: pl.Expr) -> pl.Expr:
         plain.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", strict=False),
         plain.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
     )
-    return moment.dt.replace_time_zone("UTC")
+    return _within(moment).dt.replace_time_zone("UTC")
+
+
+def _within(moment: pl.Expr) -> pl.Expr:
+    """Null outside the years 1800 to 2100: a year of five digits is a slip, not a time."""
+    return pl.when(moment.dt.year().is_between(1800, 2100)).then(moment)
 
 
 def from_us_date(value: pl.Expr) -> pl.Expr:
@@ -93,13 +99,10 @@ def from_us_date(value: pl.Expr) -> pl.Expr:
             value.str.to_date(order, strict=False).cast(pl.Datetime("us")),
         )
 
-    return (
-        pl.when(is_day_first)
-        .then(read("%d/%m/%Y"))
-        .when(is_month_first)
-        .then(read("%m/%d/%Y"))
-        .dt.replace_time_zone("UTC")
+    moment = (
+        pl.when(is_day_first).then(read("%d/%m/%Y")).when(is_month_first).then(read("%m/%d/%Y"))
     )
+    return _within(moment).dt.replace_time_zone("UTC")
 
 
 def from_any(value: pl.Expr) -> pl.Expr:

@@ -6,7 +6,27 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-__all__ = ["bar_columns", "bars_from_trades", "returns_and_flow"]
+from cascadelab.errors import ParameterError
+
+__all__ = ["bar_columns", "bars_from_trades", "require_one_symbol", "returns_and_flow"]
+
+
+def require_one_symbol(frame: pl.DataFrame, what: str) -> None:
+    """Refuse a table of several symbols where one is meant; one without the column is taken.
+
+    Raises
+    ------
+    ParameterError
+        Names the first two symbols.
+    """
+    if "symbol" not in frame.columns:
+        return
+    symbols = frame["symbol"].unique(maintain_order=True).head(3).to_list()
+    if len(symbols) > 1:
+        raise ParameterError(
+            f"The {what} are of several symbols ({symbols[0]!r}, {symbols[1]!r}); one is expected. "
+            f"Filter by symbol first."
+        )
 
 
 def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
@@ -25,7 +45,13 @@ def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
         ``opened_at``, ``open``, ``high``, ``low``, ``close``, ``volume_base``, ``bought_base``,
         ``sold_base``, ``flow_base`` (bought less sold), ``n_trades``. Bars without a trade have
         no row: nothing is filled in.
+
+    Raises
+    ------
+    ParameterError
+        If the trades are of several symbols.
     """
+    require_one_symbol(trades, "trades")
     return (
         trades.sort("traded_at", maintain_order=True)
         .group_by(opened_at=pl.col("traded_at").dt.truncate(every), maintain_order=True)

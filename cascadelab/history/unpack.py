@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, Literal
 
-from cascadelab.errors import MissingExtraError
+from cascadelab.errors import DataError, MissingExtraError
 
 __all__ = ["DAMAGED", "Packing", "opened", "packing_of", "zip_chunks"]
 
@@ -27,6 +27,8 @@ _MAGIC: tuple[tuple[bytes, Packing], ...] = (
     (b"ARROW1", "feather"),
 )
 _INPUT_BYTES = 2**18
+#: Small, as what it unpacks to comes at once: a bomb is seen after a few of these.
+_ZSTD_BYTES = 2**12
 #: What a cut or damaged file raises, besides errors that name isal, lz4 or zstandard.
 DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, tarfile.TarError)
 
@@ -43,10 +45,14 @@ def packing_of(path: Path) -> Packing | None:
         start = stream.read(512)
     if not start:
         return None
-    found: Packing = next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
+    found = _by_magic(start)
     if found == "gzip" and _holds_tar(path):
         return "tar"
     return "tar" if start[257:262] == b"ustar" else found
+
+
+def _by_magic(start: bytes) -> Packing:
+    return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
 
 
 def _holds_tar(path: Path) -> bool:
@@ -75,43 +81,84 @@ def opened(path: Path, packing: Packing) -> Iterator[IO[bytes] | io.BufferedIOBa
         with frame.open(path, "rb") as stream:
             yield stream
     elif packing == "zstd":
-        zstandard = _extra("zstandard", "zstandard")
-        with (
-            path.open("rb") as raw,
-            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
-        ):
-            yield stream
+        with path.open("rb") as raw:
+            yield _Frames(raw, _extra("zstandard", "zstandard").ZstdDecompressor())
     elif packing == "tar":
-        with tarfile.open(path, "r|*") as archive:
-            yield _OneMember(archive)
+        # The stream of tarfile does not verify the checksum of gzip; the one of gzip does.
+        module = _faster("igzip") or gzip
+        with path.open("rb") as raw:
+            is_packed = _by_magic(raw.read(8)) == "gzip"
+            raw.seek(0)
+            stream = module.open(raw, "rb") if is_packed else raw
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                yield _OneMember(archive, path, stream)
     else:
         with path.open("rb") as stream:
             yield stream
 
 
+class _Frames(io.RawIOBase, IO[bytes]):
+    """Frames of zstandard one after the other; a frame that does not end is an error."""
+
+    def __init__(self, raw: IO[bytes], maker: Any) -> None:
+        self._raw, self._maker = raw, maker
+        self._frame: Any = None
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while True:
+            packed = self._rest or self._raw.read(_ZSTD_BYTES)
+            self._rest = b""
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the last frame does not end")
+                return b""
+            self._frame = self._frame or self._maker.decompressobj()
+            data: bytes = self._frame.decompress(packed)
+            if self._frame.eof:
+                self._rest, self._frame = self._frame.unused_data, None
+            if data:
+                return data
+
+
 class _OneMember(io.RawIOBase, IO[bytes]):
     """The only file of a tar, read as it streams by."""
 
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
+    def __init__(self, archive: tarfile.TarFile, path: Path, whole: IO[bytes]) -> None:
+        self._archive, self._path, self._whole = archive, path, whole
+        self._name = ""
         self._stream = self._next()
         if self._stream is None:
-            raise tarfile.ReadError("the archive holds no file")
+            raise self._refused("holds no file", "Download the file again.")
 
     def _next(self) -> IO[bytes] | None:
         while (entry := self._archive.next()) is not None:
             parts = entry.name.replace("\\", "/")
             if parts.startswith("/") or ".." in parts.split("/"):
-                raise tarfile.ReadError(f"a path outside its folder, {entry.name!r}")
+                found = f"holds a path outside its folder, {entry.name!r}"
+                raise self._refused(found, "Do not trust this file; download it again.")
+            if entry.issym() or entry.islnk():
+                found = f"holds a link, {entry.name!r}, instead of a file"
+                raise self._refused(found, "Unpack it and pass the file you want.")
             if entry.isfile():
+                if self._name:
+                    found = f"holds several files ({self._name!r}, {entry.name!r})"
+                    cure = "Unpack it and pass the file you want."
+                    raise self._refused(f"{found}; exactly one is expected", cure)
+                self._name = entry.name
                 return self._archive.extractfile(entry)
         return None
+
+    def _refused(self, found: str, cure: str) -> DataError:
+        return DataError.in_file(self._path, f"The tar {found}.", cure)
 
     def read(self, size: int = -1) -> bytes:
         assert self._stream is not None
         data = self._stream.read(size)
-        if not data and self._next() is not None:
-            raise tarfile.ReadError("the archive holds several files; exactly one is expected")
+        if not data:
+            self._next()
+            while self._whole.read(_INPUT_BYTES):
+                pass  # to the end, where the checksum stands
         return data
 
 

@@ -71,6 +71,34 @@ def test_an_unknown_episode_suggests_the_nearest() -> None:
             ask("2025-10-10_crypto")  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("ltcm", "Did you mean '1998-08-21_ltcm'"),
+        ("LTCM", "Did you mean '1998-08-21_ltcm'"),
+        ("2020-03-1", r"\d hold it: '2020-03-1"),
+        ("zzz", r"expected an id such as '.*'\. catalogue\.episodes\(\) lists all 64\."),
+        ("", "lists all 64"),
+        (5, "lists all 64|hold it"),
+    ],
+)
+def test_a_word_that_is_remembered_leads_to_the_episodes_that_hold_it(
+    word: object, words: str
+) -> None:
+    with pytest.raises(ParameterError, match=words) as caught:
+        catalogue.figures(word)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+
+
+def test_figures_of_one_quantity_keep_source_and_confidence_side_by_side() -> None:
+    found = catalogue.figures(OCTOBER, "liquidations_usd_24h")
+    assert found.height > 1
+    assert found["confidence"].is_in(["high", "medium", "low"]).all()
+    assert found["source_url"].null_count() == 0
+    spread = catalogue.conflicts(OCTOBER).filter(pl.col("quantity") == "liquidations_usd_24h")
+    assert spread["n_figures"].item() >= 2
+
+
 def test_an_episode_prints_and_leads_to_its_figures() -> None:
     episode = catalogue.episode(OCTOBER)
     assert episode["liquidations_usd_24h"] == 19.13e9

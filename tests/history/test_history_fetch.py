@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +36,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str]] = []
         self.counts: dict[str, int] = {}
+        self.is_released = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -56,10 +61,30 @@ class Handler(BaseHTTPRequestHandler):
             self.plain(int(way), b"no")
         elif way == "busy" and count <= 2:
             self.plain(429, b"slow down", {"Retry-After": "7"})
+        elif way in ("date", "long"):
+            wait = "Fri, 10 Oct 2025 21:20:40 GMT" if way == "date" else "86400"
+            self.send_busy_at("Fri, 10 Oct 2025 21:20:00 GMT", wait)
+        elif way == "stuck" and count == 1:
+            self.send_half_and_hold()
         elif way == "down":
             self.plain(503, b"down")
         else:
             self.send_file(wanted, is_cut=(way == "cut" and count <= 2) or way == "always-cut")
+
+    def send_busy_at(self, now: str, wait: str) -> None:
+        self.send_response_only(429)
+        for name, value in (("Date", now), ("Retry-After", wait), ("Content-Length", "0")):
+            self.send_header(name, value)
+        self.end_headers()
+
+    def send_half_and_hold(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.send_header("ETag", '"tag"')
+        self.end_headers()
+        self.wfile.write(CONTENT[: len(CONTENT) // 2])
+        self.wfile.flush()
+        self.server.is_released.wait(20.0)
 
     def checksum(self, way: str) -> None:
         if way == "none":
@@ -344,3 +369,70 @@ def test_without_the_extra_the_message_names_it(
     (got,) = fetch([remote_of("s3://bucket/folder/21.lz4")], Cache(tmp_path), policy)
     assert got.status == "failed"
     assert "cascadelab[s3]" in got.problem
+
+
+def test_a_wait_until_a_date_is_counted_from_the_clock_of_the_server(
+    server: Server, policy: Policy, waits: list[float], tmp_path: Path
+) -> None:
+    (got,) = fetch([remote(server, "date", has_checksum=False)], Cache(tmp_path), policy)
+    assert got.status == "failed"
+    assert waits == [40.0, 40.0]
+
+
+def test_a_server_that_asks_for_a_day_is_not_waited_for(
+    server: Server, policy: Policy, waits: list[float], tmp_path: Path
+) -> None:
+    (got,) = fetch([remote(server, "long", has_checksum=False)], Cache(tmp_path), policy)
+    assert "asks to wait 86,400 s" in got.problem
+    assert waits == []
+
+
+def in_process(server: Server, way: str, folder: Path, setup: str = "") -> subprocess.Popen[str]:
+    url = server.url(f"{way}/file.csv")
+    code = (
+        f"{setup}\nimport sys\nfrom cascadelab.cli import main\n"
+        f"sys.exit(main(['data', 'fetch', {url!r}]))"
+    )
+    told = os.environ | {"CASCADELAB_CACHE": str(folder), "NO_PROXY": "127.0.0.1"}
+    root = Path(__file__).resolve().parent.parent.parent
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, env=told, text=True, stdout=pipe, stderr=pipe
+    )
+
+
+def test_a_fetch_that_was_killed_goes_on_in_the_next_run(
+    server: Server, policy: Policy, tmp_path: Path
+) -> None:
+    running = in_process(server, "stuck", tmp_path)
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        parts = list(tmp_path.rglob("*.part"))
+        if parts and parts[0].stat().st_size > 0:
+            break
+        time.sleep(0.02)
+    running.kill()
+    running.communicate()
+    server.is_released.set()
+    (part,) = tmp_path.rglob("*.part")
+    n_kept = part.stat().st_size
+    assert 0 < n_kept <= len(CONTENT) // 2
+    assert not list(tmp_path.rglob("*.csv"))
+    url = remote_of(server.url("stuck/file.csv"))
+    (got,) = fetch([url], Cache(tmp_path), policy)
+    assert (got.status, got.sha256, got.n_resumed) == ("fetched", SHA256, n_kept)
+    assert server.asked[-1][1] == f"bytes={n_kept}-"
+    assert [word for _, word in Cache(tmp_path).verify()] == ["good"]
+
+
+def test_a_full_disk_is_told_at_once_and_the_rest_comes_when_there_is_room(
+    server: Server, policy: Policy, tmp_path: Path
+) -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    running = in_process(server, "good", tmp_path, limit)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert "the file cannot be written (File too large). Make room" in out
+    assert len(server.asked) == 1
+    (got,) = fetch([remote_of(server.url("good/file.csv"))], Cache(tmp_path), policy)
+    assert (got.status, got.sha256, got.n_resumed) == ("fetched", SHA256, 100_000)
