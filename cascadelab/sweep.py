@@ -12,6 +12,7 @@ import polars as pl
 
 from cascadelab._many import moves_of_shocks, moves_of_slopes
 from cascadelab._rounds import rounds_of_curve
+from cascadelab.criticality import largest_density
 from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
@@ -257,14 +258,15 @@ def random_depth(
     slopes = _non_negative("slopes_per_base", slopes_per_base)
     frame = phase_diagram(flow, slopes.tolist(), [shock])
     ends = frame["move"].to_numpy()
-    steepest = np.array([_largest_density(flow, shock, end) for end in ends.tolist()])
+    pairs = zip(slopes.tolist(), ends.tolist(), strict=True)
+    is_cascade = [slope * _largest_density(flow, shock, end) >= 1.0 for slope, end in pairs]
     at = np.asarray(levels, dtype=np.float64)
     return pl.DataFrame(
         {
             "level": at,
             "amplification": _quantiles(frame["amplification"].to_numpy(), at),
             "secant_gain": _quantiles(frame["secant_gain"].to_numpy(), at),
-            "cascade_share": np.full(len(at), float(np.mean(slopes * steepest >= 1.0))),
+            "cascade_share": np.full(len(at), float(np.mean(is_cascade))),
         }
     )
 
@@ -277,7 +279,7 @@ def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
 def _largest_density(flow: LedgerFlow | ForcedFlow, low: float, high: float) -> float:
     if isinstance(flow, LedgerFlow):
         return float(flow.density(np.linspace(low, high, 101)).max())
-    return flow.density_bounds(low, high)[1]
+    return largest_density(flow, low, high)
 
 
 def loop_curve(
