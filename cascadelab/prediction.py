@@ -24,6 +24,8 @@ from cascadelab.sweep import solve_shocks
 
 #: Least time by which an input must be older than the outcome.
 _MOMENT = timedelta(microseconds=1)
+#: Collateral that rounding of amounts to nine digits leaves in an emptied vault, at most.
+_DUST_BASE = 1e-8
 
 __all__ = [
     "Known",
@@ -351,8 +353,9 @@ def maker_vaults(folder: str | Path, at: datetime) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``vault``, ``collateral_base``, ``debt_quote`` of vaults with collateral, by vault. Debt
-        is what was drawn less what was repaid, without stability fees, and not below zero;
+        ``vault``, ``collateral_base``, ``debt_quote`` of vaults with collateral, by vault; less
+        than 1e-8 coins is what rounding in the source (nine digits) leaves of an emptied vault,
+        and is left out. Debt is what was drawn less what was repaid, without stability fees, and not below zero;
         liquidated collateral is whole coins in the source.
 
     Raises
@@ -378,7 +381,7 @@ def maker_vaults(folder: str | Path, at: datetime) -> pl.DataFrame:
             )
         )
     book = pl.concat(moves).group_by("vault").agg(pl.col("collateral_base", "debt_quote").sum())
-    held = book.filter(pl.col("collateral_base") > 0).sort("vault")
+    held = book.filter(pl.col("collateral_base") > _DUST_BASE).sort("vault")
     return held.with_columns(pl.col("debt_quote").clip(lower_bound=0.0))
 
 

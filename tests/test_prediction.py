@@ -69,6 +69,9 @@ def test_loans_are_liquidated_when_health_is_one():
     np.testing.assert_allclose(flow.thresholds[0], 20.0)
     assert np.isnan(flow.thresholds[1])
     np.testing.assert_allclose(flow.sizes_base, [0.42, 0.0])
+    rise = cl.Coordinate(reference_price=120.0, side="short")
+    with pytest.raises(ParameterError, match="as its price falls"):
+        lending_flow([1.0], [80.0], 0.8, rise)
     with pytest.raises(ParameterError, match="Loan 1 has the collateral -1"):
         lending_flow([1.0, -1.0], [1.0, 1.0], 0.8, coordinate)
 
@@ -157,6 +160,7 @@ def test_maker_vaults_before_a_fall_and_what_it_would_have_closed(real_data):
         1 / 1.3,
         cl.Coordinate(reference_price=3580.0),
     )
+    assert before["collateral_base"].min() > 1e-6  # not what rounding leaves of emptied vaults
     due = flow.thresholds <= 3580.0 - 1900.0
     assert before.height > 50
     assert due.any()
@@ -229,3 +233,11 @@ def test_a_moment_without_a_zone_is_utc_wherever_the_machine_stands(real_data, m
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_mix_needs_a_maintenance_fraction_and_prices_that_can_be():
+    mix = pl.DataFrame({"leverage": [10.0], "share": [1.0]})
+    coordinate = cl.Coordinate(reference_price=100.0)
+    for price, maintenance in ((100.0, 1.5), (100.0, -0.2), (-100.0, 0.01)):
+        with pytest.raises(ParameterError, match="positive finite prices"):
+            flow_from_mix([1.0], [price], mix, maintenance, coordinate)
