@@ -355,8 +355,8 @@ def maker_vaults(folder: str | Path, at: datetime) -> pl.DataFrame:
     polars.DataFrame
         ``vault``, ``collateral_base``, ``debt_quote`` of vaults with collateral, by vault; less
         than 1e-8 coins is what rounding in the source (nine digits) leaves of an emptied vault,
-        and is left out. Debt is what was drawn less what was repaid, without stability fees, and not below zero;
-        liquidated collateral is whole coins in the source.
+        and is left out. Debt is what was drawn less what was repaid, without stability fees, and
+        not below zero; liquidated collateral is whole coins in the source.
 
     Raises
     ------
