@@ -240,3 +240,20 @@ def test_a_negative_buffer_is_refused():
     band = cl.UniformFlow(density_base=7.0, width=11.0)
     with pytest.raises(ParameterError, match="buffer is -1"):
         bad_debt(band, 5.0, -1.0)
+
+
+def test_the_chance_of_no_end_grows_with_twice_the_excess_of_the_gain():
+    # 1 - x = exp(-g x): x = 2 e - 8/3 e^2 + 28/9 e^3 for g = 1 + e.
+    for excess in (1e-9, 1e-6, 1e-4, 9.99e-3):
+        series = 2 * excess - 8 / 3 * excess**2 + 28 / 9 * excess**3
+        found = BorelAvalanche(gain=1.0 + excess).infinite_probability
+        np.testing.assert_allclose(found, series, rtol=max(4 * excess**3, 2e-7))
+    near, far = (BorelAvalanche(gain=g).infinite_probability for g in (1.01 - 1e-9, 1.01 + 1e-9))
+    np.testing.assert_allclose(near, far, rtol=1e-6)
+
+
+def test_avalanches_of_a_band_away_from_zero_count_every_position():
+    band = cl.UniformFlow(density_base=10.0, width=50.0, start=3.3)
+    sizes = np.arange(1, 2000)
+    counts = slow_drive_counts(sizes, band, cl.LinearImpact(slope_per_base=0.05), 2.0, 30.0)
+    np.testing.assert_allclose(sizes @ counts, 10.0 * (30.0 - 3.3) / 2.0, rtol=1e-10)
