@@ -89,7 +89,14 @@ class BorelAvalanche:
             return 0.0
         from scipy.special import lambertw
 
-        return 1.0 + float(lambertw(-self.gain * np.exp(-self.gain)).real) / self.gain
+        excess, gain = self.gain - 1.0, self.gain
+        share = 1.0 + float(lambertw(-gain * np.exp(-gain)).real) / gain
+        if excess > 0.01:
+            return share
+        share = 2.0 * excess / gain**2  # W_0 has lost its digits so near its branch point
+        for _ in range(6):
+            share -= (share + np.expm1(-gain * share)) / (1.0 - gain * np.exp(-gain * share))
+        return float(share)
 
     def mean_total_base(self, mean_size_base: float) -> float:
         """Mean quantity sold, E[q]/(1-g), for independent sizes of that mean; g counts E[q]."""
@@ -238,43 +245,44 @@ def slow_drive_counts(
 
     Parameters
     ----------
-        n_closed : array_like of shape (n_sizes,)
-            Avalanche sizes k, positions.
-        flow : ForcedFlow
-            Curve; positions of one size, with Poisson thresholds.
-        impact : Impact
-        size_base : float
-            Size of a position, base units.
-        upper : float
-            Move up to which the curve is swept, coordinate units; the gain must stay at most 1.
+    n_closed : array_like of shape (n_sizes,)
+        Avalanche sizes k, positions.
+    flow : ForcedFlow
+        Curve; positions of one size, with Poisson thresholds.
+    impact : Impact
+    size_base : float
+        Size of a position, base units.
+    upper : float
+        Move up to which the curve is swept, coordinate units; the gain must stay at most 1.
 
     Returns
     -------
-        ndarray of shape (n_sizes,)
-            :math:`D_k=\int
-    ho_n(y)(1-g(y))\,\mathrm{Borel}(k;g(y))\,dy`; :math:`\sum_k k D_k` is the
-            number of positions swept.
+    ndarray of shape (n_sizes,)
+        :math:`D_k=\int\rho_n(y)(1-g(y))\,\mathrm{Borel}(k;g(y))\,dy`; :math:`\sum_k k D_k` is the
+        number of positions swept.
 
     Raises
     ------
-        ParameterError
-            If the gain exceeds 1 before `upper`: the sweep ends in a jump there.
+    ParameterError
+        If the gain exceeds 1 before `upper`: the sweep ends in a jump there.
 
     References
     ----------
-        Pradhan, Hansen, Hemmer (2006), Crossover Behavior in Failure Avalanches (fibre bundles).
+    Pradhan, Hansen, Hemmer (2006), Crossover Behavior in Failure Avalanches (fibre bundles).
     """
     nodes, weights = np.polynomial.legendre.leggauss(8)
-    edges = np.linspace(0.0, upper, 513)
-    half = 0.5 * (edges[1] - edges[0])
-    moves = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).ravel()
+    jumps = [move for move in getattr(flow, "edges", ()) if 0.0 < move < upper]
+    edges = np.unique(np.concatenate([np.linspace(0.0, upper, 513), jumps]))
+    half = 0.5 * np.diff(edges)
+    moves = ((edges[:-1] + half)[:, None] + half[:, None] * nodes).ravel()
     gains = loop_gain(flow, impact, moves)
     if (gains > 1).any():
         raise ParameterError(
             f"The loop gain passes 1 at a move of {moves[np.argmax(gains > 1)]:.6g}; expected at "
             f"most 1 up to upper. The sweep jumps there: stop before it."
         )
-    rate = np.tile(weights * half, 512) * flow.density(moves) / size_base * (1.0 - gains)
+    share = (half[:, None] * weights).ravel()
+    rate = share * flow.density(moves) / size_base * (1.0 - gains)
     counts = [float(rate @ _borel(float(k), gains)) for k in np.atleast_1d(np.asarray(n_closed))]
     return np.array(counts)
 

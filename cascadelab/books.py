@@ -62,7 +62,7 @@ def flow_from_mix(
         ``leverage`` (entry notional over margin, positive) and ``share`` (at least 0, summing to
         1): the same at every entry price.
     maintenance_fraction : float
-        Maintenance margin over notional.
+        Maintenance margin over notional, in [0, 1).
     coordinate : Coordinate
         Positions whose liquidation price the market has passed before (a negative threshold)
         cannot exist any more: they are left out, and the rest is scaled up to the open interest.
@@ -75,7 +75,8 @@ def flow_from_mix(
     Raises
     ------
     ParameterError
-        If the shapes differ, the shares do not sum to 1, or no position can exist.
+        If the shapes differ, a price or the maintenance fraction is out of its range, the shares
+        do not sum to 1, or no position can exist.
     """
     size, entry = (
         np.asarray(values, dtype=np.float64) for values in (open_interest_base, entry_price)
@@ -91,6 +92,12 @@ def flow_from_mix(
         raise ParameterError(
             f"leverage_mix has the leverages {leverage.tolist()} and shares {share.tolist()}; "
             f"expected positive leverages and shares summing to 1. Correct the mix."
+        )
+    if not (0 <= maintenance_fraction < 1 and (entry > 0).all() and np.isfinite(entry).all()):
+        raise ParameterError(
+            f"maintenance_fraction is {maintenance_fraction!r} and the lowest entry_price "
+            f"{entry.min(initial=np.inf)!r}; expected [0, 1) and positive finite prices. Correct "
+            f"them."
         )
     prices = np.repeat(entry, len(leverage))
     sizes = (size[:, None] * share).ravel()
@@ -146,6 +153,11 @@ def lending_flow(
     ParameterError
         If a parameter is out of its range.
     """
+    if coordinate.side != "long":
+        raise ParameterError(
+            "The coordinate measures a rise, and collateral is sold as its price falls; expected "
+            "the side 'long'. Pass Coordinate(side='long')."
+        )
     collateral, debt, threshold = np.broadcast_arrays(
         *(
             np.asarray(v, dtype=np.float64)

@@ -65,7 +65,7 @@ class CalibratedLoop(Displayed):
     scale : float
         Factor on every size.
     short_of : float
-        Where the cascade of a book smaller by one part in 1e9 stops: below the target, and by a
+        Where the cascade of a book smaller by two parts in 1e9 stops: below the target, and by a
         jump below `cascade.move` where the target cannot be met.
     """
 

@@ -16,7 +16,7 @@ from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
 
-__all__ = ["Cascade", "Status", "solve"]
+__all__ = ["Cascade", "Status", "require_alike", "solve"]
 
 Status = Literal["subcritical", "exhausted", "book_exhausted", "not_converged"]
 
@@ -50,7 +50,7 @@ def solve(
     ------
     ParameterError
         If `shock` is negative or not finite, `max_rounds` is below 1, or flow and impact measure
-        moves in different scales.
+        moves in different scales or directions.
     ConvergenceError
         If a curve has no fixed point (the gain stays at 1 or more without end), if one without
         usable density bounds does not settle, or if numbers overflow; carries the last iterate.
@@ -108,12 +108,24 @@ def _check(
         raise ParameterError(
             f"max_rounds is {max_rounds!r}; expected an integer of at least 1, or None. Pass one."
         )
-    own = getattr(impact, "scale", None)
-    if own is not None and flow.coordinate is not None and own != flow.coordinate.scale:
-        raise ParameterError(
-            f"The impact measures moves in {own!r} and the flow in {flow.coordinate.scale!r}; "
-            f"expected one scale. Choose the coordinate and the impact alike."
-        )
+    require_alike(flow, impact)
+
+
+def require_alike(flow: LedgerFlow | ForcedFlow, impact: Impact) -> None:
+    """Refuse a flow and an impact that measure moves in different scales or directions.
+
+    Raises
+    ------
+    ParameterError
+        Names what differs. What does not say its scale or side is taken to fit.
+    """
+    for name in ("scale", "side"):
+        own, other = getattr(impact, name, None), getattr(flow.coordinate, name, None)
+        if own is not None and other is not None and own != other:
+            raise ParameterError(
+                f"The impact measures moves in {own!r} and the flow in {other!r}; expected one "
+                f"{name}. Choose the coordinate and the impact alike."
+            )
 
 
 def _status(path: Path, flow: LedgerFlow | ForcedFlow) -> Status:
@@ -240,7 +252,9 @@ class Cascade(Displayed):
 
         Columns: ``position`` (row in the book), ``round``, ``quantity_base``,
         ``triggered_at_move`` (the mark at which it was found due) and ``filled_at_move`` (the
-        mark once its round has been sold: every fill of a batch at the batch's last price).
+        mark once its round has been sold: every fill of a batch at the batch's last price). The
+        quantities add up to `quantity_base`: where the order book ended, the last batch shares
+        what was left of it in proportion to size.
 
         Raises
         ------
@@ -256,11 +270,16 @@ class Cascade(Displayed):
         is_closed = self.flow.thresholds <= marks[max(self.n_rounds - 1, 0)]
         closed = np.flatnonzero(is_closed) if self.n_rounds else np.empty(0, dtype=np.int64)
         batch = np.searchsorted(marks, self.flow.thresholds[closed], side="left")
+        quantities = self.flow.sizes_base[closed]
+        if self.path.is_book_exhausted:
+            is_last = batch == batch.max()
+            left = self.quantity_base - float(quantities[~is_last].sum())
+            quantities[is_last] *= left / float(quantities[is_last].sum())
         return pl.DataFrame(
             {
                 "position": closed,
                 "round": batch + 1,
-                "quantity_base": self.flow.sizes_base[closed],
+                "quantity_base": quantities,
                 "triggered_at_move": marks[batch],
                 "filled_at_move": marks[np.minimum(batch + 1, len(marks) - 1)],
             }

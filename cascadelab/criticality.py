@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cascadelab._gain_search import (
+    blocks_of,
+    largest_density,
+    largest_gain,
+    loop_gain,
+    require_upper,
+)
 from cascadelab._rounds import least_root
 from cascadelab.display import Displayed, Summary
-from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
@@ -29,18 +33,17 @@ __all__ = [
     "fold_lines",
     "folds",
     "jumps",
+    "largest_density",
     "loop_gain",
     "move_image",
     "onset",
     "safety_margin",
 ]
 
-#: Intervals are halved until they are this share of the range.
-_RESOLUTION = 1e-15
 #: Step of the difference quotient for the curvature, as a share of the fold's move.
 _CURVATURE_STEP = 1e-5
-#: Relative slack with which intervals are dropped in the search of the largest gain.
-_GAIN_TOLERANCE = 1e-6
+#: A residual this small a share of the move is that of a fixed point (as in the solver).
+_ROOT_TOLERANCE = 4.0 * np.finfo(float).eps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,30 +79,24 @@ def move_image(
     return shock + impact.move(flow.quantity(move))
 
 
-def loop_gain(flow: LedgerFlow | ForcedFlow, impact: Impact, move: npt.ArrayLike) -> FloatArray:
-    """Loop gain g(y) = I'(Q(y)) Q'(y), dimensionless, shape of `move`."""
-    density = flow.density(move)
-    with np.errstate(invalid="ignore"):
-        gain = impact.slope(flow.quantity(move)) * density
-    return np.where(density > 0, gain, 0.0)
-
-
 def critical_depth(flow: ForcedFlow) -> float:
     """Depth 1/slope of a linear book below which the gain exceeds 1 somewhere.
 
     Returns
     -------
     float
-        Largest threshold density, base per coordinate unit.
+        Largest threshold density at a move of at least 0, base per coordinate unit.
     """
-    return flow.density_bounds(0.0, np.inf)[1]
+    return largest_density(flow, 0.0, np.inf)
 
 
 def critical_moves(flow: ForcedFlow, impact: Impact, upper: float) -> FloatArray:
     """Moves in [0, upper] at which the loop gain crosses 1, rising order.
 
     Intervals are discarded only when the bounds of the gain prove that it stays on one side of
-    1, so that no crossing is overlooked; a jump of the gain over 1 counts as a crossing.
+    1, so that no crossing is overlooked; a jump of the gain over 1 counts as a crossing. A gain
+    of exactly 1 counts as above; one that only touches 1, to 14 digits, does not cross it. A step
+    of the curve (infinite density at one move) is crossed up and down again.
 
     Parameters
     ----------
@@ -117,30 +114,8 @@ def critical_moves(flow: ForcedFlow, impact: Impact, upper: float) -> FloatArray
     ParameterError
         If `upper` is not positive and finite.
     """
-    _require_upper(upper)
-    found: list[float] = []
-    pending = [(0.0, float(upper))]
-    while pending:
-        low, high = pending.pop()
-        smallest, largest = _gain_bounds(flow, impact, low, high)
-        if largest < 1.0 or smallest > 1.0:
-            continue
-        middle = 0.5 * (low + high)
-        if high - low <= _RESOLUTION * upper or middle in (low, high):
-            first, last = (float(loop_gain(flow, impact, end)) for end in (low, high))
-            if (first < 1.0) != (last < 1.0):
-                found.append(high)
-            continue
-        pending += [(middle, high), (low, middle)]
-    return np.array(found)
-
-
-def _gain_bounds(flow: ForcedFlow, impact: Impact, low: float, high: float) -> tuple[float, float]:
-    densities = flow.density_bounds(low, high)
-    slopes = impact.slope_bounds(float(flow.quantity(low)), float(flow.quantity(high)))
-    smallest = slopes[0] * densities[0] if densities[0] > 0 else 0.0
-    largest = slopes[1] * densities[1] if densities[1] > 0 else 0.0
-    return smallest, largest
+    blocks = blocks_of(flow, impact, upper)
+    return np.array([move for block in blocks for move in block.crossings])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +178,8 @@ def onset(flow: ForcedFlow, impact: Impact, upper: float) -> Onset:
     ParameterError
         If `upper` is not positive and finite.
     """
-    move, gain = _largest_gain(flow, impact, upper)
+    require_upper(upper)
+    move, gain = largest_gain(flow, impact, (0.0, upper))
     step = _CURVATURE_STEP * upper
     is_at_zero = move <= step
     ahead = float(loop_gain(flow, impact, step))
@@ -218,7 +194,8 @@ def onset(flow: ForcedFlow, impact: Impact, upper: float) -> Onset:
 
 def safety_margin(flow: ForcedFlow, impact: Impact, upper: float) -> float:
     """1 - largest loop gain over moves in [0, upper]; negative once the loop can run away."""
-    return 1.0 - _largest_gain(flow, impact, upper)[1]
+    require_upper(upper)
+    return 1.0 - largest_gain(flow, impact, (0.0, upper))[1]
 
 
 def critical_shock(flow: ForcedFlow, impact: Impact, upper: float) -> float:
@@ -232,56 +209,6 @@ def critical_shock(flow: ForcedFlow, impact: Impact, upper: float) -> float:
     return max(found[0].shock, 0.0) if found else float("inf")
 
 
-def _largest_gain(flow: ForcedFlow, impact: Impact, upper: float) -> tuple[float, float]:
-    """Where the gain is largest on [0, upper], and how large.
-
-    Intervals whose bound is below a gain already seen are dropped; the last one is searched by
-    golden section.
-    """
-    _require_upper(upper)
-    ends = [(float(loop_gain(flow, impact, y)), y) for y in (0.0, 0.5 * upper, upper)]
-    best, place = max(ends, key=lambda pair: (pair[0], -pair[1]))
-    if best == np.inf:
-        return place, best
-    heap = [(-_gain_bounds(flow, impact, 0.0, upper)[1], 0.0, upper)]
-    width = upper
-    while heap:
-        bound, low, high = heappop(heap)
-        if -bound <= best * (1.0 + _GAIN_TOLERANCE) or high - low <= 1e-9 * upper:
-            break
-        middle = 0.5 * (low + high)
-        here = float(loop_gain(flow, impact, middle))
-        if here > best:
-            best, place, width = here, middle, high - low
-        for a, b in ((low, middle), (middle, high)):
-            heappush(heap, (-_gain_bounds(flow, impact, a, b)[1], a, b))
-    low, high = max(place - width, 0.0), min(place + width, upper)
-    return _golden(flow, impact, (low, high), (place, best))
-
-
-def _golden(
-    flow: ForcedFlow, impact: Impact, ends: tuple[float, float], seen: tuple[float, float]
-) -> tuple[float, float]:
-    (low, high), (place, best) = ends, seen
-    share = 0.5 * (3.0 - np.sqrt(5.0))
-    for _ in range(80):
-        first, second = low + share * (high - low), high - share * (high - low)
-        gains = [float(loop_gain(flow, impact, y)) for y in (first, second)]
-        low, high = (low, second) if gains[0] >= gains[1] else (first, high)
-        for gain, move in zip(gains, (first, second), strict=True):
-            if gain > best:
-                place, best = move, gain
-    return float(place), best
-
-
-def _require_upper(upper: float) -> None:
-    if not (np.isfinite(upper) and upper > 0):
-        raise ParameterError(
-            f"upper is {upper!r}; expected a positive finite move. "
-            f"Pass the largest move of interest."
-        )
-
-
 def folds(flow: ForcedFlow, impact: Impact, upper: float) -> list[Fold]:
     """Folds with moves in [0, upper], in rising order; empty if every shock is absorbed smoothly.
 
@@ -292,18 +219,18 @@ def folds(flow: ForcedFlow, impact: Impact, upper: float) -> list[Fold]:
     upper : float
         End of the search, coordinate units.
     """
-    crossings = critical_moves(flow, impact, upper)
-    step = _CURVATURE_STEP * upper
-    out = []
-    for move in crossings:
-        before = float(loop_gain(flow, impact, max(move - step, 0.0)))
-        after = float(loop_gain(flow, impact, move + step))
-        if before < 1.0 <= after:
-            out.append(_fold(flow, impact, float(move), upper))
-    return out
+    blocks = blocks_of(flow, impact, upper)
+    ends = [block.high for block in blocks if block.is_below_after] + [float(upper)]
+    return [
+        _fold(flow, impact, block.low, (min(end for end in ends if end >= block.high), upper))
+        for block in blocks
+        if block.rises
+    ]
 
 
-def _fold(flow: ForcedFlow, impact: Impact, move: float, upper: float) -> Fold:
+def _fold(flow: ForcedFlow, impact: Impact, move: float, ends: tuple[float, float]) -> Fold:
+    """Fold at a move, where the gain rises over 1; up to the first of `ends` it stays above."""
+    above, upper = ends
     shock = move - float(impact.move(flow.quantity(move)))
     step = _CURVATURE_STEP * upper
     near, far = move - step, move + step
@@ -311,7 +238,7 @@ def _fold(flow: ForcedFlow, impact: Impact, move: float, upper: float) -> Fold:
     middle = float(loop_gain(flow, impact, move))
     is_jump = max(abs(gain_far - middle), abs(middle - gain_near)) > 0.1 * abs(middle)
     curvature = np.inf if is_jump else (gain_far - gain_near) / (2.0 * step)
-    landing, _ = least_root(flow, impact, shock, move + 1e-4 * upper)
+    landing, _ = least_root(flow, impact, shock, above)
     return Fold(move=move, shock=shock, curvature=float(curvature), landing=landing)
 
 
@@ -372,10 +299,15 @@ def fixed_points(
         lower = np.concatenate([[-np.inf], flow.sorted_thresholds])
         higher = np.concatenate([flow.sorted_thresholds, [np.inf]])
         return np.unique(rests[(lower <= rests) & (rests < higher) & (rests <= upper)])
-    edges = critical_moves(flow, impact, upper)
-    ends = np.concatenate([[shock], edges[edges > shock], [upper]])
-    roots = [_bisect(flow, impact, shock, a, b) for a, b in pairwise(ends)]
-    return np.unique([root for root in roots if root is not None])
+    blocks = [block for block in blocks_of(flow, impact, upper) if block.high > shock]
+    starts = [shock, *(block.high for block in blocks)]
+    ends = [*(max(block.low, shock) for block in blocks), upper]
+    roots: list[float] = []
+    for low, high in zip(starts, ends, strict=True):
+        root = _bisect(flow, impact, shock, low, high) if low <= high else None
+        if root is not None and not (roots and root - roots[-1] <= 1e-14 * upper):
+            roots.append(root)
+    return np.array(roots)
 
 
 def jumps(flow: LedgerFlow, impact: Impact) -> pl.DataFrame:
@@ -422,9 +354,9 @@ def _bisect(
     """Root of F(y) - y on an interval where it is monotone, or None."""
     first = float(move_image(flow, impact, shock, low)) - low
     last = float(move_image(flow, impact, shock, high)) - high
-    if first == 0.0:
+    if abs(first) <= _ROOT_TOLERANCE * low:
         return low
-    if last == 0.0:
+    if abs(last) <= _ROOT_TOLERANCE * high:
         return high
     if (first > 0) == (last > 0):
         return None

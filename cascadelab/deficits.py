@@ -143,12 +143,18 @@ def bad_debt(flow: LedgerFlow | ForcedFlow, move: float, buffer: float) -> float
     Raises
     ------
     ParameterError
-        If the flow is in log-price, in which a move times a quantity is no money.
+        If the buffer is negative, or the flow is in log-price, in which a move times a quantity
+        is no money.
     """
     if flow.coordinate is not None and flow.coordinate.scale == "log":
         raise ParameterError(
             "The flow is in log-price; expected the price coordinate, in which a move times a "
             "quantity is money. Build it with Coordinate(scale='price')."
+        )
+    if not buffer >= 0:
+        raise ParameterError(
+            f"buffer is {buffer!r}; expected a distance of at least 0 from the threshold to the "
+            f"bankruptcy price. Pass one."
         )
     reach = move - buffer
     if reach <= 0:
@@ -157,11 +163,18 @@ def bad_debt(flow: LedgerFlow | ForcedFlow, move: float, buffer: float) -> float
         is_short = flow.thresholds < reach
         gap = reach - np.maximum(flow.thresholds[is_short], 0.0)
         return float(gap @ flow.sizes_base[is_short])
+    return _area(flow, reach)
+
+
+def _area(flow: ForcedFlow, reach: float) -> float:
+    """Area under Q from 0 to a move, by panels that no jump of the density lies within."""
     nodes, weights = np.polynomial.legendre.leggauss(16)
-    half = 0.5 * reach / 256
-    middles = (np.arange(256) + 0.5) * 2.0 * half
-    values = flow.quantity((middles[:, None] + half * nodes).ravel()).reshape(256, 16)
-    return float((values @ weights).sum() * half)
+    jumps = [move for move in getattr(flow, "edges", ()) if 0.0 < move < reach]
+    ends = np.unique(np.concatenate([np.linspace(0.0, reach, 257), jumps]))
+    half = 0.5 * np.diff(ends)
+    middles = ends[:-1] + half
+    values = flow.quantity((middles[:, None] + half[:, None] * nodes).ravel())
+    return float((values.reshape(-1, 16) @ weights) @ half)
 
 
 def largest_survived_shock(
@@ -298,7 +311,7 @@ def backlog_rate(
     throughput_base : float
         Cap c, base per second.
     gain : float
-        Loop gain g, below 1.
+        Loop gain g, at least 0; from 1 on sales alone keep the queue from shrinking.
 
     Returns
     -------

@@ -81,6 +81,11 @@ class UniformFlow:
             raise ParameterError.out_of_range(self, "start", "a finite number of at least 0")
 
     @property
+    def edges(self) -> tuple[float, ...]:
+        """Moves at which the density jumps, coordinate units."""
+        return self.start, self.start + self.width
+
+    @property
     def total_base(self) -> float:
         """Quantity in the whole band, base units."""
         return self.density_base * self.width
@@ -292,6 +297,11 @@ class MixtureFlow:
         """Quantity of all parts, base units."""
         return sum(part.total_base for part in self.parts)
 
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Moves at which the density of a part jumps, coordinate units."""
+        return tuple(move for part in self.parts for move in getattr(part, "edges", ()))
+
     def quantity(self, move: npt.ArrayLike) -> FloatArray:
         """Q(y), base units."""
         return np.asarray(sum(part.quantity(move) for part in self.parts))
@@ -353,6 +363,11 @@ class EmpiricalFlow:
     def total_base(self) -> float:
         """Quantity of the last point, base units."""
         return float(self.quantities_base[-1])
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Moves at which the density jumps, coordinate units: the points."""
+        return tuple(self.moves.tolist())
 
     @property
     def _densities(self) -> FloatArray:

@@ -14,10 +14,11 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ def run(
     folder : path, optional
         Where finished points are kept, and ``rows.parquet`` at the end. A second call with the
         same function, points, seed and data only does what is missing. None: nothing is kept.
+        The function's source counts, and the numbers, text, arrays and records that it encloses
+        or is given as defaults or by ``functools.partial``. Functions it calls, globals, lists
+        and tables do not: name a change of those in `data`, or take a new folder.
     data : str
         Fingerprint of the data the function reads, if any; a change makes stored points void.
 
@@ -168,17 +172,50 @@ def _text(point: dict[str, Any], row: int) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _version(function: Function) -> str:
-    """Name of a function and hash of its source, so that a change makes stored points void."""
+def _version(function: object) -> str:
+    """What a function is: name, source and what it holds, so that a change voids stored points.
+
+    Held are defaults, values of enclosing functions and arguments of ``functools.partial``. What
+    it calls or reads as a module's global is not looked into, nor are lists, dicts and other
+    objects that change: a function may keep notes in them.
+    """
     import cascadelab
 
+    if isinstance(function, partial):
+        held: list[object] = [function.args, tuple(sorted(function.keywords.items()))]
+        return f"{_version(function.func)} {_held(held)}"
     try:
-        source = inspect.getsource(function)
+        source = inspect.getsource(function)  # type: ignore[arg-type]
     except (OSError, TypeError):
         code = getattr(function, "__code__", None)
-        source = repr(function) if code is None else f"{code.co_code!r}{code.co_consts!r}"
+        source = repr(type(function)) if code is None else f"{code.co_code!r}{code.co_consts!r}"
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    held = [*cells, *(getattr(function, name, None) for name in ("__defaults__", "__kwdefaults__"))]
     name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
-    return f"{cascadelab.__version__} {name} {hashlib.sha256(source.encode()).hexdigest()}"
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return f"{cascadelab.__version__} {name} {digest} {_held(held)}"
+
+
+def _held(values: Iterable[object]) -> str:
+    """Hash of those values that do not change by themselves."""
+    digest = hashlib.sha256()
+    for value in values:
+        if inspect.isroutine(value) or isinstance(value, partial):
+            text = _version(value)
+        elif isinstance(value, tuple):
+            text = _held(value)
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            text = f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+        elif is_dataclass(value) and not isinstance(value, type):
+            text = type(value).__qualname__ + _held(
+                getattr(value, item.name) for item in fields(value)
+            )
+        elif value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
+            text = repr(value)
+        else:
+            text = type(value).__qualname__
+        digest.update(f"{len(text)} {text}".encode())
+    return digest.hexdigest()
 
 
 Result = dict[str, list[dict[str, object]]]
@@ -256,10 +293,12 @@ def _stored(parts: Path, wanted: set[str]) -> Result:
             raise DataError.in_file(
                 path, f"is damaged ({error}).", "Delete it; its points are done again."
             ) from None
+        found: Result = {}
         for row in frame.iter_rows(named=True):
             key = row.pop(_KEY)
             if key in wanted:
-                out.setdefault(key, []).append(row)
+                found.setdefault(key, []).append(row)
+        out.update(found)  # two runs at once may both have stored a point: the same rows
     return out
 
 

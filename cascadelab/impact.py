@@ -7,14 +7,14 @@ arrays; shapes are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import ParameterError, require_positive
-from cascadelab.units import FloatArray, Scale
+from cascadelab.errors import BookExhausted, ParameterError, require_positive
+from cascadelab.units import FloatArray, Scale, Side
 
 __all__ = [
     "BoundedImpact",
@@ -351,12 +351,15 @@ class ConstantProductImpact(_MonotoneSlope):
         Fee on the amount paid in, in [0, 1); it stays in the pool.
     scale : {"price", "log"}
         Coordinate of the move.
+    side : {"long", "short"}
+        Whose positions are closed: longs by sales into the pool, shorts by purchases from it.
 
     Notes
     -----
     Selling q pays out :math:`Y - XY/(X+(1-f)q)`; the marginal price after it is
-    :math:`p_s X^2/((X+(1-f)q)(X+q))`. A pool holds more base after arbitrage has moved it to a
-    lower price: use :meth:`after_shock`.
+    :math:`p_s X^2/((X+(1-f)q)(X+q))`. Buying q costs :math:`Yq/((1-f)(X-q))`; the marginal price
+    after it is :math:`p_s (1+\frac{f}{1-f}\frac qX)/(1-\frac qX)^2`, and q stays below X. A pool
+    holds more base after arbitrage has moved it to a lower price: use :meth:`after_shock`.
 
     Examples
     --------
@@ -369,6 +372,7 @@ class ConstantProductImpact(_MonotoneSlope):
     pool_price: float
     fee_fraction: float = 0.0
     scale: Scale = "price"
+    side: Side = "long"
 
     def __post_init__(self) -> None:
         require_positive(self, "reserve_base", "pool_price")
@@ -376,60 +380,93 @@ class ConstantProductImpact(_MonotoneSlope):
             raise ParameterError.out_of_range(self, "fee_fraction", "[0, 1)")
         if self.scale not in ("price", "log"):
             raise ParameterError.unknown("scale", str(self.scale), ("price", "log"))
+        if self.side not in ("long", "short"):
+            raise ParameterError.unknown("side", str(self.side), ("long", "short"))
+
+    @property
+    def capacity_base(self) -> float:  # type: ignore[override]
+        """Largest quantity that has a price, base units: any if sold, less than X if bought."""
+        return float("inf") if self.side == "long" else float(np.nextafter(self.reserve_base, 0))
+
+    @property
+    def _kept(self) -> float:
+        return 1.0 - self.fee_fraction
 
     def after_shock(self, price: float) -> ConstantProductImpact:
         r"""Return the pool after arbitrage to `price`, with reserves :math:`X\sqrt{p/p'}`."""
         if not (np.isfinite(price) and price > 0):
             raise ParameterError(f"price is {price!r}; expected a positive price. Pass one.")
         reserve = self.reserve_base * np.sqrt(self.pool_price / price)
-        return ConstantProductImpact(
-            reserve_base=float(reserve),
-            pool_price=price,
-            fee_fraction=self.fee_fraction,
-            scale=self.scale,
-        )
+        return replace(self, reserve_base=float(reserve), pool_price=price)
+
+    def _share(self, quantity_base: npt.ArrayLike) -> FloatArray:
+        """Quantity over the reserve."""
+        quantity = _quantity(quantity_base)
+        if (quantity > self.capacity_base).any():
+            raise BookExhausted(float(quantity.max()), self.capacity_base)
+        return np.asarray(quantity / self.reserve_base)
 
     def proceeds(self, quantity_base: npt.ArrayLike) -> FloatArray:
-        """Quote paid out for selling a quantity, shape of the input."""
-        paid_in = (1.0 - self.fee_fraction) * _quantity(quantity_base)
-        quote = self.reserve_base * self.pool_price
-        return np.asarray(quote * paid_in / (self.reserve_base + paid_in))
-
-    def _ratio(self, quantity: FloatArray) -> FloatArray:
-        kept = 1.0 - self.fee_fraction
-        share = quantity / self.reserve_base
-        return np.asarray(1.0 / ((1.0 + kept * share) * (1.0 + share)))
+        """Quote received for selling a quantity (paid for buying it), shape of the input."""
+        share, quote = self._share(quantity_base), self.reserve_base * self.pool_price
+        if self.side == "short":
+            return np.asarray(quote * share / (self._kept * (1.0 - share)))
+        return np.asarray(quote * self._kept * share / (1.0 + self._kept * share))
 
     def move(self, quantity_base: npt.ArrayLike) -> FloatArray:
-        """I(Q): fall of the marginal price, coordinate units."""
-        quantity = _quantity(quantity_base)
-        if self.scale == "price":
-            return np.asarray(self.pool_price * (1.0 - self._ratio(quantity)))
-        kept = 1.0 - self.fee_fraction
-        share = quantity / self.reserve_base
-        return np.asarray(np.log1p(kept * share) + np.log1p(share))
+        """I(Q): fall (for shorts rise) of the marginal price, coordinate units."""
+        logs = self._log_move(self._share(quantity_base))
+        if self.scale == "log":
+            return logs
+        return np.asarray(self.pool_price * self._sign * np.expm1(self._sign * logs))
+
+    @property
+    def _sign(self) -> float:
+        return -1.0 if self.side == "long" else 1.0
+
+    def _log_move(self, share: FloatArray) -> FloatArray:
+        if self.side == "short":
+            toll = self.fee_fraction / self._kept
+            return np.asarray(np.log1p(toll * share) - 2.0 * np.log1p(-share))
+        return np.asarray(np.log1p(self._kept * share) + np.log1p(share))
 
     def slope(self, quantity_base: npt.ArrayLike) -> FloatArray:
         """I'(Q), coordinate units per base unit."""
-        quantity = _quantity(quantity_base)
-        kept = 1.0 - self.fee_fraction
-        log_slope = kept / (self.reserve_base + kept * quantity) + 1.0 / (
-            self.reserve_base + quantity
-        )
+        share = self._share(quantity_base)
+        if self.side == "short":
+            toll = self.fee_fraction / self._kept
+            log_slope = toll / (1.0 + toll * share) + 2.0 / (1.0 - share)
+        else:
+            log_slope = self._kept / (1.0 + self._kept * share) + 1.0 / (1.0 + share)
+        log_slope = log_slope / self.reserve_base
         if self.scale == "log":
             return np.asarray(log_slope)
-        return np.asarray(self.pool_price * self._ratio(quantity) * log_slope)
+        ratio = np.exp(self._sign * self._log_move(share))
+        return np.asarray(self.pool_price * ratio * log_slope)
 
     def inverse(self, move: npt.ArrayLike) -> FloatArray:
         """Quantity that causes a move, base units; infinite where the price would be zero."""
         values = np.asarray(move, dtype=np.float64)
-        if self.scale == "price":
-            left = np.maximum(1.0 - values / self.pool_price, 0.0)
+        # rise = p_s/p - 1 for sales, p/p_s - 1 for purchases.
+        if self.scale == "log":
+            rise = np.expm1(values)
+        elif self.side == "short":
+            rise = values / self.pool_price
         else:
-            left = np.exp(-values)
-        kept = 1.0 - self.fee_fraction
-        # kept x^2 + (1 + kept) x + 1 = 1/left for x = Q/X; the positive root.
-        with np.errstate(divide="ignore"):
-            product = 1.0 / left - 1.0
-        root = np.sqrt((1.0 + kept) ** 2 + 4.0 * kept * product)
-        return np.asarray(self.reserve_base * (root - (1.0 + kept)) / (2.0 * kept))
+            left = np.maximum(self.pool_price - values, 0.0)
+            with np.errstate(divide="ignore"):
+                rise = values / left
+        return np.asarray(self.reserve_base * self._share_of(np.asarray(rise)))
+
+    def _share_of(self, rise: FloatArray) -> FloatArray:
+        """Positive root x = Q/X, in the form without cancellation (infinite for sales to zero)."""
+        if self.side == "short":
+            # r x^2 - (2 r + a) x + (r - 1) = 0 with r = 1 + rise, a = f/(1 - f).
+            toll, ratio = self.fee_fraction / self._kept, 1.0 + rise
+            root = np.sqrt(toll * toll + 4.0 * ratio * (1.0 + toll))
+            return np.asarray(2.0 * rise / (2.0 * ratio + toll + root))
+        # kept x^2 + (1 + kept) x = rise.
+        both = 1.0 + self._kept
+        with np.errstate(invalid="ignore"):
+            share = 2.0 * rise / (both + np.sqrt(both * both + 4.0 * self._kept * rise))
+        return np.where(np.isinf(rise), np.inf, share)

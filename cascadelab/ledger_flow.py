@@ -193,12 +193,16 @@ class LedgerFlow:
         half = DENSITY_WINDOW * scale
         return np.asarray((self.quantity(y + half) - self.quantity(y - half)) / (2.0 * half))
 
+    @cached_property
+    def last_threshold(self) -> float:
+        """Largest finite threshold of a position of some size; minus infinity without one."""
+        can_be = (self.thresholds < np.inf) & (self.sizes_base > 0)
+        return float(self.thresholds.max(where=can_be, initial=-np.inf))
+
     def has_open_after(self, move: float) -> bool:
         """Whether a position that can be reached, of some size, has a threshold above `move`."""
         if self.is_prepared:
-            levels, cumulative = self._sorted
-            closed = int(levels.searchsorted(move, "right"))
-            return bool(cumulative[closed] < cumulative[-1])
+            return bool(self.last_threshold > move)
         for start in range(0, self.n_positions, _CHUNK):
             levels = self.thresholds[start : start + _CHUNK]
             is_open = (levels > move) & (levels < np.inf)

@@ -82,11 +82,15 @@ class LeverageTargetFlow:
             return np.asarray(self.holding_base * power * share**power)
         with np.errstate(divide="ignore"):
             density = self.holding_base * power * share ** (power - 1.0)
-        return np.asarray(density / self.coordinate.reference_price)
+        # At a price of zero all is sold; before it the density of a leverage below 2 has no limit.
+        return np.where(share > 0, density / self.coordinate.reference_price, 0.0)
 
     def density_bounds(self, low: float, high: float) -> tuple[float, float]:
-        """Smallest and largest density between two moves: its values there, as it is monotone."""
+        """Smallest and largest density between two moves; none is left once the price is zero."""
         ends = float(self.density(low)), float(self.density(high))
+        reaches_zero = self.coordinate.price_at(low) > 0 >= self.coordinate.price_at(high)
+        if reaches_zero and self.leverage < 2:
+            return 0.0, float("inf")
         return min(ends), max(ends)
 
 
@@ -198,6 +202,11 @@ class WithdrawalFlow:
 
     def __post_init__(self) -> None:
         require_positive(self, "density_base", "scale", "width")
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Moves at which the density jumps, coordinate units."""
+        return 0.0, self.width
 
     @property
     def total_base(self) -> float:

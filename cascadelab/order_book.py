@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import BookExhausted, ParameterError
-from cascadelab.units import Coordinate, FloatArray
+from cascadelab.units import Coordinate, FloatArray, Scale, Side
 
 __all__ = ["OrderBookImpact"]
 
@@ -93,6 +93,16 @@ class OrderBookImpact:
             ("_proceeds", np.concatenate([[0.0], np.cumsum(sizes * prices)])),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def scale(self) -> Scale:
+        """Scale of the move."""
+        return self.coordinate.scale
+
+    @property
+    def side(self) -> Side:
+        """Side whose closing walks the book: bids for longs, asks for shorts."""
+        return self.coordinate.side
 
     def _level(self, quantity_base: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.intp]]:
         """Quantities, and the level (from 1; 0 for nothing) of the last unit of each."""

@@ -24,6 +24,8 @@ from cascadelab.sweep import solve_shocks
 
 #: Least time by which an input must be older than the outcome.
 _MOMENT = timedelta(microseconds=1)
+#: Collateral that rounding of amounts to nine digits leaves in an emptied vault, at most.
+_DUST_BASE = 1e-8
 
 __all__ = [
     "Known",
@@ -197,9 +199,13 @@ def predict(
     return Prediction(flow, impact, tuple(inputs), outcome_from, shock, observed_move, cascade)
 
 
+def _utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a zone is taken as UTC, wherever the machine stands."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _naive(moment: datetime) -> np.datetime64:
-    utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(utc, "us")
+    return np.datetime64(_utc(moment).replace(tzinfo=None), "us")
 
 
 def figure_before(episode_id: str, quantity: str, before: datetime) -> Known:
@@ -216,14 +222,20 @@ def figure_before(episode_id: str, quantity: str, before: datetime) -> Known:
     Returns
     -------
     Known
-        Stamped with the end of its time; one microsecond less if that is `before` itself.
+        Stamped with the end of its time; one microsecond less if that is `before` itself. A
+        figure without an end that is given to the minute is known once the minute is over; one
+        of an open time (``21:00Z+``) is never known before.
 
     Raises
     ------
     DataError
         If there is none.
     """
-    ended = pl.coalesce("ended_at", "started_at")
+    before = _utc(before)
+    is_minute = pl.col("time_utc").str.contains(r"T\d\d:\d\dZ$")
+    has_end = ~pl.col("time_utc").str.ends_with("+")
+    seen = pl.when(is_minute).then(pl.col("started_at").dt.offset_by("1m"))
+    ended = pl.coalesce("ended_at", pl.when(has_end).then(seen.otherwise("started_at")))
     names = pl.col("quantity").str.to_lowercase()
     found = (
         catalogue.intraday(episode_id)
@@ -238,7 +250,7 @@ def figure_before(episode_id: str, quantity: str, before: datetime) -> Known:
             f"one. Look at catalogue.intraday({episode_id!r})."
         )
     row = found.row(-1, named=True)
-    stamp = min(row["known_at"], before.replace(microsecond=0) - _MOMENT)
+    stamp = min(row["known_at"], before - _MOMENT)
     name = f"{row['quantity']} ({row['unit']})"
     return Known(name=name, value=row["value"], known_at=stamp, source=row["source_publisher"])
 
@@ -252,7 +264,8 @@ def impact_from_tape(panel: pl.DataFrame, before: datetime, price: float) -> Lin
         ``opened_at`` (UTC), ``return_bps``, ``flow`` (signed, bought positive, in quote at one
         fixed price): one series of :func:`cascadelab.history.transforms.returns_and_flow`.
     before : datetime
-        Only bars opened before it are used; pass the start of the episode less one bar.
+        UTC, the start of the episode. Only bars that have ended by then are used; a bar is as
+        long as the shortest time between two openings.
     price : float
         The fixed price at which the flow was valued, quote per base.
 
@@ -267,7 +280,9 @@ def impact_from_tape(panel: pl.DataFrame, before: datetime, price: float) -> Lin
     DataError
         If the slope is not positive: the bars show no impact to calibrate on.
     """
-    calm = panel.filter(pl.col("opened_at") < before)
+    opened = pl.col("opened_at")
+    bar = opened.unique().sort().diff().min()
+    calm = panel.filter(opened + bar <= _utc(before))
     fit = kyle_slope(calm["return_bps"].to_numpy(), calm["flow"].to_numpy())
     slope = float(fit.value("signed flow"))
     if not slope > 0:
@@ -307,7 +322,7 @@ def impact_before(
     """
     bids = depth.filter(
         (pl.col("band_fraction") < 0)
-        & (pl.col("observed_at") < before)
+        & (pl.col("observed_at") < _utc(before))
         & ~pl.col("is_frozen").fill_null(value=True)
         & ~pl.col("is_crossed").fill_null(value=True)
         & pl.col("depth_quote").is_not_null()
@@ -338,9 +353,10 @@ def maker_vaults(folder: str | Path, at: datetime) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``vault``, ``collateral_base``, ``debt_quote`` of vaults with collateral, by vault. Debt
-        is what was drawn less what was repaid, without stability fees, and not below zero;
-        liquidated collateral is whole coins in the source.
+        ``vault``, ``collateral_base``, ``debt_quote`` of vaults with collateral, by vault; less
+        than 1e-8 coins is what rounding in the source (nine digits) leaves of an emptied vault,
+        and is left out. Debt is what was drawn less what was repaid, without stability fees, and
+        not below zero; liquidated collateral is whole coins in the source.
 
     Raises
     ------
@@ -358,14 +374,14 @@ def maker_vaults(folder: str | Path, at: datetime) -> pl.DataFrame:
         when = pl.col("BLOCK_TIMESTAMP").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_zone="UTC")
         amount = sign * pl.col(column).cast(pl.Float64)
         moves.append(
-            frame.filter(when <= at.astimezone(UTC)).select(
+            frame.filter(when <= _utc(at)).select(
                 vault=pl.col("VAULT_NUMBER"),
                 collateral_base=amount if name == "collateral" else pl.lit(0.0),
                 debt_quote=amount if name == "debt" else pl.lit(0.0),
             )
         )
     book = pl.concat(moves).group_by("vault").agg(pl.col("collateral_base", "debt_quote").sum())
-    held = book.filter(pl.col("collateral_base") > 0).sort("vault")
+    held = book.filter(pl.col("collateral_base") > _DUST_BASE).sort("vault")
     return held.with_columns(pl.col("debt_quote").clip(lower_bound=0.0))
 
 
@@ -381,7 +397,7 @@ def aave_loans(path: str | Path) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``account``, ``collateral_base``, ``debt_quote``, ``liquidation_threshold`` (fraction) of
-        borrowers with debt.
+        borrowers with debt and a threshold above 0 (without one nothing secures the debt).
 
     Raises
     ------

@@ -12,6 +12,8 @@ import polars as pl
 
 from cascadelab._many import moves_of_shocks, moves_of_slopes
 from cascadelab._rounds import rounds_of_curve
+from cascadelab.cascade import require_alike
+from cascadelab.criticality import largest_density
 from cascadelab.errors import ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
@@ -38,15 +40,17 @@ def solve_shocks(
     polars.DataFrame
         One row per shock, in order: ``shock``, ``move``, ``quantity_base``, ``secant_gain``,
         ``amplification`` (infinite for a move without a shock, NaN where nothing moved),
-        ``is_exhausted`` (no position is left), ``is_book_exhausted`` (the order book had no price
-        for the rest: the move is where the book ends). The same fixed points as
-        :func:`cascadelab.solve`.
+        ``is_exhausted`` (something was sold and no position is left), ``is_book_exhausted`` (the
+        order book had no price for the rest: the move is where the book ends). The same fixed
+        points as :func:`cascadelab.solve`.
 
     Raises
     ------
     ParameterError
-        If a shock is negative or not finite; names its position.
+        If a shock is negative or not finite (names its position), or flow and impact measure
+        moves in different scales or directions.
     """
+    require_alike(flow, impact)
     start = _non_negative("shocks", shocks)
     if isinstance(flow, LedgerFlow):
         moves, quantities = moves_of_shocks(flow.prepare(), impact, start)
@@ -54,6 +58,11 @@ def solve_shocks(
         paths = [rounds_of_curve(flow, impact, s, None) for s in start.tolist()]
         moves = np.array([path.move for path in paths])
         quantities = np.array([path.quantity_base for path in paths])
+    is_cut = (quantities >= impact.capacity_base) & (flow.quantity(moves) > impact.capacity_base)
+    if isinstance(flow, LedgerFlow):
+        is_all = (quantities > 0) & (moves >= flow.last_threshold)
+    else:
+        is_all = quantities >= flow.total_base * (1 - 1e-14)
     positive, driven = moves > 0, start > 0
     ratio = np.divide(moves, start, out=np.full_like(moves, np.nan), where=driven)
     return pl.DataFrame(
@@ -65,9 +74,8 @@ def solve_shocks(
                 moves - start, moves, out=np.full_like(moves, np.nan), where=positive
             ),
             "amplification": np.where(positive & ~driven, np.inf, ratio),
-            "is_exhausted": quantities >= flow.total_base * (1 - 1e-14),
-            "is_book_exhausted": (quantities >= impact.capacity_base)
-            & (flow.quantity(moves) > impact.capacity_base),
+            "is_exhausted": is_all & ~is_cut,
+            "is_book_exhausted": is_cut,
         }
     )
 
@@ -135,8 +143,9 @@ class PhaseCube:
 
     @property
     def is_exhausted(self) -> npt.NDArray[np.bool_]:
-        """Whether every position of the book was closed, shape of `moves`."""
-        return np.asarray(self.quantities_base >= self.totals_base[:, None, None] * (1 - 1e-14))
+        """Whether every position of the book was closed (and there was one), shape of `moves`."""
+        is_all = self.quantities_base >= self.totals_base[:, None, None]
+        return np.asarray(is_all & (self.quantities_base > 0))
 
     def to_frame(self) -> pl.DataFrame:
         """One row per scenario: ``book``, ``slope_per_base`` and what `solve_shocks` returns."""
@@ -209,7 +218,7 @@ def phase_cube(
         shocks=start,
         moves=np.stack([moves for moves, _ in parts]) if parts else empty,
         quantities_base=np.stack([sold for _, sold in parts]) if parts else empty,
-        totals_base=np.array([book.total_base for book in books], dtype=np.float64),
+        totals_base=np.array([book.cumulative_base[-1] for book in books], dtype=np.float64),
     )
 
 
@@ -257,14 +266,15 @@ def random_depth(
     slopes = _non_negative("slopes_per_base", slopes_per_base)
     frame = phase_diagram(flow, slopes.tolist(), [shock])
     ends = frame["move"].to_numpy()
-    steepest = np.array([_largest_density(flow, shock, end) for end in ends.tolist()])
+    pairs = zip(slopes.tolist(), ends.tolist(), strict=True)
+    is_cascade = [slope * _largest_density(flow, shock, end) >= 1.0 for slope, end in pairs]
     at = np.asarray(levels, dtype=np.float64)
     return pl.DataFrame(
         {
             "level": at,
             "amplification": _quantiles(frame["amplification"].to_numpy(), at),
             "secant_gain": _quantiles(frame["secant_gain"].to_numpy(), at),
-            "cascade_share": np.full(len(at), float(np.mean(slopes * steepest >= 1.0))),
+            "cascade_share": np.full(len(at), float(np.mean(is_cascade))),
         }
     )
 
@@ -277,7 +287,7 @@ def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
 def _largest_density(flow: LedgerFlow | ForcedFlow, low: float, high: float) -> float:
     if isinstance(flow, LedgerFlow):
         return float(flow.density(np.linspace(low, high, 101)).max())
-    return flow.density_bounds(low, high)[1]
+    return largest_density(flow, low, high)
 
 
 def loop_curve(

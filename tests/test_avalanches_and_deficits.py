@@ -217,3 +217,43 @@ def test_closing_in_slices_ends_no_lower_than_closing_whole():
     whole = cl.solve(cl.ledger_flow(ledger, rules, PRICE), linear(0.02), 3.0)
     sliced = cl.solve(partial_flow(ledger, rules, PRICE, close), linear(0.02), 3.0)
     assert 3.0 < sliced.move < whole.move
+
+
+def test_bad_debt_of_a_band_away_from_zero_is_exact_and_so_is_reverse_stress():
+    band = cl.UniformFlow(density_base=7.0, width=11.0, start=3.3)
+    both = cl.MixtureFlow((band, cl.UniformFlow(density_base=2.0, width=0.7, start=5.1)))
+    for reach in (3.31, 4.0, 13.7, 14.4, 40.0):
+        inside = 7.0 * min(reach - 3.3, 11.0)
+        area = inside * (reach - 3.3) - inside**2 / 14.0
+        np.testing.assert_allclose(bad_debt(band, reach + 1.1, 1.1), area, rtol=1e-12)
+        more = 2.0 * min(max(reach - 5.1, 0.0), 0.7)
+        area += more * max(reach - 5.1, 0.0) - more**2 / 4.0
+        np.testing.assert_allclose(bad_debt(both, reach + 1.1, 1.1), area, rtol=1e-12)
+    # Without a fund nothing may be lost: y* = 3.3 + 1.1, s = y* - g (y* - 3.3) with g = 0.35.
+    shock = reverse_stress(
+        band, cl.LinearImpact(slope_per_base=0.05), fund_quote=0.0, buffer=1.1, upper=50.0
+    )
+    np.testing.assert_allclose(shock, 4.4 - 0.35 * 1.1, rtol=1e-12)
+
+
+def test_a_negative_buffer_is_refused():
+    band = cl.UniformFlow(density_base=7.0, width=11.0)
+    with pytest.raises(ParameterError, match="buffer is -1"):
+        bad_debt(band, 5.0, -1.0)
+
+
+def test_the_chance_of_no_end_grows_with_twice_the_excess_of_the_gain():
+    # 1 - x = exp(-g x): x = 2 e - 8/3 e^2 + 28/9 e^3 for g = 1 + e.
+    for excess in (1e-9, 1e-6, 1e-4, 9.99e-3):
+        series = 2 * excess - 8 / 3 * excess**2 + 28 / 9 * excess**3
+        found = BorelAvalanche(gain=1.0 + excess).infinite_probability
+        np.testing.assert_allclose(found, series, rtol=max(4 * excess**3, 2e-7))
+    near, far = (BorelAvalanche(gain=g).infinite_probability for g in (1.01 - 1e-9, 1.01 + 1e-9))
+    np.testing.assert_allclose(near, far, rtol=1e-6)
+
+
+def test_avalanches_of_a_band_away_from_zero_count_every_position():
+    band = cl.UniformFlow(density_base=10.0, width=50.0, start=3.3)
+    sizes = np.arange(1, 2000)
+    counts = slow_drive_counts(sizes, band, cl.LinearImpact(slope_per_base=0.05), 2.0, 30.0)
+    np.testing.assert_allclose(sizes @ counts, 10.0 * (30.0 - 3.3) / 2.0, rtol=1e-10)

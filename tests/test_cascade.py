@@ -460,3 +460,52 @@ def test_plain_values_hold_no_nan_and_a_price_below_zero_is_remarked():
     fallen = cl.solve(book([(8, 500)]), cl.LinearImpact(slope_per_base=1.0), 1.0)
     assert fallen.price == -401.0
     assert "has no floor" in str(fallen)
+
+
+def test_an_impact_of_the_other_scale_or_side_is_refused_everywhere():
+    flow = cl.LedgerFlow(np.array([1.0, 2.0]), np.ones(2), PRICE)
+    for scale, side, name in (("log", "long", "scale"), ("price", "short", "side")):
+        other = cl.Coordinate(reference_price=100.0, scale=scale, side=side)
+        ladder = cl.OrderBookImpact(other.price_at([0.01, 0.02]), np.ones(2), other)
+        pool = cl.ConstantProductImpact(reserve_base=9.0, pool_price=100.0, scale=scale, side=side)
+        for impact in (ladder, pool):
+            for solve in (cl.solve, lambda *given: solve_shocks(*given[:2], [given[2]])):
+                with pytest.raises(ParameterError, match=f"expected one {name}"):
+                    solve(flow, impact, 1.0)
+
+
+def test_shorts_closed_in_a_pool_meet_the_price_of_purchases():
+    # Buying 600 of 1000 leaves 400: the price rises by (1000/400)^2 = 6.25.
+    coordinate = cl.Coordinate(reference_price=100.0, side="short")
+    flow = cl.LedgerFlow(np.array([0.5, 1.0]), np.array([200.0, 400.0]), coordinate)
+    pool = cl.ConstantProductImpact(reserve_base=1000.0, pool_price=100.0, side="short")
+    cascade = cl.solve(flow, pool, 1.0)
+    np.testing.assert_allclose(cascade.price, 101.0 + 525.0, rtol=1e-14)
+    more = cl.LedgerFlow(np.array([0.5]), np.array([1000.0]), coordinate)
+    assert cl.solve(more, pool, 1.0).status == "book_exhausted"
+
+
+def test_fills_add_up_to_what_the_order_book_took():
+    # Three positions are due at once with 4 left in the book after the first round's 2.
+    ladder = cl.OrderBookImpact(np.array([100.0, 98.0]), np.array([2.0, 4.0]), PRICE)
+    flow = cl.LedgerFlow(
+        np.array([1.0, 1.0, 1.5, 3.0, 3.0]), np.array([1.0, 1.0, 1.0, 6.0, 2.0]), PRICE
+    )
+    cascade = cl.solve(flow, ladder, 1.5)
+    assert (cascade.status, cascade.quantity_base) == ("book_exhausted", 6.0)
+    fills = cascade.fills()
+    assert fills["round"].to_list() == [1, 1, 1, 2, 2]
+    np.testing.assert_allclose(fills["quantity_base"], [1, 1, 1, 3 * 6 / 8, 3 * 2 / 8])
+
+
+def test_a_sweep_calls_exhausted_what_the_solver_does():
+    nearly = cl.LedgerFlow(np.array([1.0, 50.0]), np.array([1.0, 1e-16]), PRICE)
+    empty = cl.LedgerFlow(np.empty(0), np.empty(0), PRICE)
+    zero = cl.LedgerFlow(np.ones(1), np.zeros(1), PRICE)
+    impact = cl.LinearImpact(slope_per_base=1.0)
+    for flow in (nearly, empty, zero):
+        fresh = cl.LedgerFlow(flow.thresholds, flow.sizes_base, PRICE)
+        assert cl.solve(fresh, impact, 2.0).status == "subcritical"
+        assert cl.solve(fresh.prepare(), impact, 2.0).status == "subcritical"
+        assert solve_shocks(flow, impact, [2.0])["is_exhausted"].to_list() == [False]
+    assert not phase_cube([empty, zero], [1.0], [2.0]).is_exhausted.any()

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cascadelab as cl
-from cascadelab.criticality import critical_shock, loop_gain, onset, safety_margin
+from cascadelab.criticality import (
+    critical_depth,
+    critical_moves,
+    critical_shock,
+    fixed_points,
+    folds,
+    loop_gain,
+    onset,
+    safety_margin,
+)
 from cascadelab.errors import BookExhausted, ParameterError
 from cascadelab.flow import EmpiricalFlow, LognormalFlow, MixtureFlow
 from cascadelab.impact import power_book_impact
@@ -183,3 +192,70 @@ def test_random_depth_of_a_book_is_close_to_that_of_its_band():
     found = random_depth(book, np.linspace(0.0, 0.09, 91), 2.0, levels=[0.5])
     np.testing.assert_allclose(found["amplification"], [1 / (1 - 0.45)], rtol=0.01)
     assert found["cascade_share"].to_list() == [0.0]
+
+
+def test_a_gain_of_exactly_one_over_a_band_is_searched_and_answers():
+    band = cl.UniformFlow(density_base=20, width=40)
+    np.testing.assert_allclose(critical_moves(band, linear(0.05), 100.0), [40.0])
+    assert critical_shock(band, linear(0.05), 100.0) == 0.0
+    np.testing.assert_allclose(fixed_points(band, linear(0.05), 1.0, 100.0), [41.0])
+    # The gain is 0.5, then exactly 1 from 5 to 10, then 0.05: at s = 2.5 all of [5, 10] rests.
+    points = EmpiricalFlow(
+        moves=np.array([0.0, 5.0, 10.0, 20.0]), quantities_base=np.array([0.0, 50.0, 150.0, 160.0])
+    )
+    (fold,) = folds(points, linear(0.05), 50.0)
+    np.testing.assert_allclose([fold.move, fold.shock, fold.landing], [5.0, 2.5, 10.0])
+
+
+def test_a_gain_that_only_touches_one_has_no_fold():
+    logistic = cl.LogisticFlow(total_base=1000, midpoint=10, width=1)
+    assert folds(logistic, linear(0.004), 30.0) == []  # the cusp, c = 4
+    assert critical_shock(logistic, linear(0.004), 30.0) == np.inf
+
+
+def test_the_jump_of_a_narrow_band_is_found_and_lands_where_the_cascade_does():
+    for width in (0.005, 5e-4, 5e-7):  # gain 1.5: the jump is 1.5 times the band
+        band = cl.UniformFlow(density_base=30.0, width=width, start=2.0)
+        (fold,) = folds(band, linear(0.05), 100.0)
+        np.testing.assert_allclose(fold.landing, 2.0 + 1.5 * width, rtol=1e-12)
+        after = cl.solve(band, linear(0.05), 2.0 + 1e-3 * width).move
+        np.testing.assert_allclose(after, fold.landing + 1e-3 * width, rtol=1e-12)
+
+
+def test_the_step_of_a_measured_curve_is_a_fold():
+    points = EmpiricalFlow(moves=np.array([5.0, 10.0]), quantities_base=np.array([50.0, 60.0]))
+    found = onset(points, linear(0.1), 50.0)
+    assert found.max_gain == np.inf
+    np.testing.assert_allclose(found.critical_shock, 5.0)
+    np.testing.assert_allclose(folds(points, linear(0.1), 50.0)[0].landing, 11.0)
+    # 4 + 0.1 (50 + 2 (y - 5)) = y at y = 10; 4 itself rests below the step.
+    np.testing.assert_allclose(fixed_points(points, linear(0.1), 4.0, 50.0), [4.0, 10.0])
+
+
+def test_critical_depth_of_separate_groups_is_that_of_the_denser_one():
+    groups = MixtureFlow(
+        (
+            cl.LogisticFlow(total_base=1000, midpoint=5, width=0.5),
+            cl.LogisticFlow(total_base=900, midpoint=15, width=0.5),
+        )
+    )
+    depth = critical_depth(groups)
+    np.testing.assert_allclose(depth, 500.0, rtol=1e-6)  # N/(4w) of the first
+    assert safety_margin(groups, linear(0.999 / depth), 40.0) > 0
+    assert safety_margin(groups, linear(1.001 / depth), 40.0) < 0
+    # At 0.9 of that gain no draw is a cascade, though the two peaks together would be one.
+    assert random_depth(groups, [0.9 / depth] * 5, 14.0)["cascade_share"].unique().to_list() == [0]
+
+
+def test_an_infinite_bound_at_no_sales_does_not_hide_a_later_peak():
+    flow = MixtureFlow(
+        (
+            LognormalFlow(total_base=3.0, median=1.0, log_standard_deviation=0.3),
+            cl.GaussianFlow(total_base=300.0, mean=23.7, standard_deviation=0.2),
+        )
+    )
+    impact = cl.PowerImpact(coefficient=0.5)
+    y = np.linspace(1e-3, 40.0, 400_001)
+    np.testing.assert_allclose(
+        onset(flow, impact, 40.0).max_gain, loop_gain(flow, impact, y).max(), rtol=1e-5
+    )

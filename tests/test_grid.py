@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -150,3 +151,42 @@ def test_points_may_come_as_a_frame_and_there_may_be_none():
 def test_nothing_is_drawn_on_a_screen_that_is_not_there(capfd):
     grid.run(grid_points.fails, [{"x": 1}])
     assert capfd.readouterr() == ("", "")
+
+
+def _times(point, rng, factor):
+    return {"product": point["x"] * factor}
+
+
+def test_what_a_function_encloses_or_is_given_is_part_of_it(tmp_path):
+    def scaled(factor):
+        return lambda point, rng: {"product": point["x"] * factor}
+
+    for make in (scaled, lambda factor: functools.partial(_times, factor=factor)):
+        folder = tmp_path / make.__name__
+        for factor in (2, 3, 2):
+            rows = grid.run(make(factor), [{"x": 5}], folder=folder)
+            assert rows["product"].to_list() == [5 * factor]
+        assert len(list((folder / "parts").glob("*.parquet"))) == 2  # the third was read
+
+
+def test_the_name_of_a_partial_does_not_depend_on_the_process():
+    code = (
+        "import functools; from cascadelab import grid; from tests import grid_points; "
+        "print(grid._version(functools.partial(grid_points.two_rows, 1, k=2.5)))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(names) == 1
+
+
+def test_a_point_stored_by_two_runs_at_once_is_read_once(tmp_path):
+    points = [{"x": i} for i in range(6)]
+    items = grid._items(grid_points.two_rows, points, 3, "")
+    for piece in (items[:4], items[2:]):
+        grid._store(tmp_path / "parts", grid._work(grid_points.two_rows, 3, piece))
+    rows = grid.run(grid_points.two_rows, points, seed=3, folder=tmp_path)
+    assert_frame_equal(rows, grid.run(grid_points.two_rows, points, seed=3))

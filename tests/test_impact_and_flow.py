@@ -9,7 +9,7 @@ import pytest
 
 import cascadelab as cl
 from cascadelab.criticality import critical_depth, critical_moves
-from cascadelab.errors import ParameterError
+from cascadelab.errors import BookExhausted, ParameterError
 
 IMPACTS = [
     cl.LinearImpact(slope_per_base=0.3),
@@ -101,3 +101,29 @@ def test_critical_depth_is_the_largest_density():
 def test_a_number_out_of_range_names_its_field(make, message):
     with pytest.raises(ParameterError, match=message):
         make()
+
+
+def test_a_sale_small_beside_the_pool_keeps_its_digits():
+    # For x = Q/X the log move is (2 - f) x to first order.
+    for scale, factor in (("log", 1.0), ("price", 100.0)):
+        pool = cl.ConstantProductImpact(
+            reserve_base=1e9, pool_price=100.0, fee_fraction=0.003, scale=scale
+        )
+        quantity = np.array([1e-3, 1e-1])
+        np.testing.assert_allclose(pool.move(quantity), factor * 1.997 * quantity / 1e9, rtol=1e-9)
+        np.testing.assert_allclose(pool.inverse(pool.move(quantity)), quantity, rtol=1e-14)
+
+
+def test_buying_from_a_pool_follows_the_curve_and_pays_the_fee_in_quote():
+    # X = 1000, Y = 1e5, fee 20 %: 200 units cost Y 200 / (0.8 * 800) = 31,250.
+    pool = cl.ConstantProductImpact(
+        reserve_base=1000.0, pool_price=100.0, fee_fraction=0.2, side="short"
+    )
+    np.testing.assert_allclose(pool.proceeds(200.0), 31_250.0, rtol=1e-14)
+    np.testing.assert_allclose(pool.move(200.0), 131_250.0 / 800.0 - 100.0, rtol=1e-14)
+    y = np.array([1e-9, 1.0, 64.0625, 1e6])
+    np.testing.assert_allclose(pool.move(pool.inverse(y)), y, rtol=1e-9)
+    step = (pool.move(200.01) - pool.move(199.99)) / 0.02
+    np.testing.assert_allclose(pool.slope(200.0), step, rtol=1e-6)
+    with pytest.raises(BookExhausted):
+        pool.move(1000.0)

@@ -140,3 +140,19 @@ def test_without_impact_nobody_defaults_later_than_at_once():
     run = stressed_banks(0.0).run([0.0, 0.05], n_rounds=6)
     assert run.n_defaults[1:].sum() == 0
     np.testing.assert_allclose(run.prices, np.tile([1.0, 0.95], (6, 1)))
+
+
+def test_holders_who_keep_their_leverage_have_sold_all_at_a_price_of_zero():
+    for leverage in (1.5, 2.0, 3.0):
+        flow = LeverageTargetFlow(
+            holding_base=10.0, leverage=leverage, coordinate=cl.Coordinate(reference_price=100.0)
+        )
+        assert flow.density([100.0, 150.0]).tolist() == [0.0, 0.0]
+        smallest, largest = flow.density_bounds(90.0, 150.0)
+        inside = flow.density(np.linspace(90.0, 150.0, 601))
+        assert smallest <= inside.min()
+        assert inside.max() <= largest
+        # Gain 1.001 at leverage 2: all is sold, and the move ends 100.1 beyond the shock.
+        impact = cl.LinearImpact(slope_per_base=10.01 / (leverage - 1.0))
+        if leverage == 2.0:
+            np.testing.assert_allclose(cl.solve(flow, impact, 1e-4).move, 100.1001, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -68,6 +69,9 @@ def test_loans_are_liquidated_when_health_is_one():
     np.testing.assert_allclose(flow.thresholds[0], 20.0)
     assert np.isnan(flow.thresholds[1])
     np.testing.assert_allclose(flow.sizes_base, [0.42, 0.0])
+    rise = cl.Coordinate(reference_price=120.0, side="short")
+    with pytest.raises(ParameterError, match="as its price falls"):
+        lending_flow([1.0], [80.0], 0.8, rise)
     with pytest.raises(ParameterError, match="Loan 1 has the collateral -1"):
         lending_flow([1.0, -1.0], [1.0, 1.0], 0.8, coordinate)
 
@@ -156,6 +160,7 @@ def test_maker_vaults_before_a_fall_and_what_it_would_have_closed(real_data):
         1 / 1.3,
         cl.Coordinate(reference_price=3580.0),
     )
+    assert before["collateral_base"].min() > 1e-6  # not what rounding leaves of emptied vaults
     due = flow.thresholds <= 3580.0 - 1900.0
     assert before.height > 50
     assert due.any()
@@ -185,3 +190,54 @@ def test_aave_borrowers_have_the_health_the_file_says(real_data):
 def test_a_folder_without_events_is_named(tmp_path):
     with pytest.raises(DataError, match=r"0 files match \*deposits\*\.csv"):
         maker_vaults(tmp_path, START)
+
+
+def test_a_bar_that_reaches_into_the_episode_is_not_used():
+    calm = tape(3e-6)
+    late = START + timedelta(seconds=30)  # within the bar opened at START
+    shaken = calm.with_columns(
+        return_bps=pl.when(pl.col("opened_at") >= START).then(1e4).otherwise(pl.col("return_bps"))
+    )
+    expected = impact_from_tape(calm, START, 1e5)
+    assert impact_from_tape(shaken, late, 1e5) == expected
+    assert impact_from_tape(shaken, late.replace(tzinfo=None), 1e5) == expected
+
+
+def test_a_figure_of_a_minute_is_not_known_when_the_minute_starts():
+    # "liquidations in the minute" 21:15Z, 3.21 bn: told in the catalogue without an end.
+    peak = datetime(2025, 10, 10, 21, 15, tzinfo=UTC)
+    with pytest.raises(DataError, match="No figure"):
+        figure_before(EPISODE, "liquidations in the minute", peak + timedelta(seconds=59))
+    after = figure_before(EPISODE, "liquidations in the minute", peak + timedelta(minutes=2))
+    assert (after.value, after.known_at) == (3.21e9, peak + timedelta(minutes=1))
+    with pytest.raises(DataError, match="No figure"):  # "after 21:00" says no end
+        figure_before(EPISODE, "BTC price after 21:00", peak)
+
+
+def test_a_stamp_is_never_earlier_than_what_it_stamps():
+    depth = figure_before(EPISODE, "bids within 1% (re-measured", START)
+    later = depth.known_at + timedelta(microseconds=500)
+    assert figure_before(EPISODE, "bids within 1% (re-measured", later).known_at == depth.known_at
+    naive = START.replace(tzinfo=None)
+    assert figure_before(EPISODE, "bids within 1% (re-measured", naive) == depth
+
+
+def test_a_moment_without_a_zone_is_utc_wherever_the_machine_stands(real_data, monkeypatch):
+    folder = real_data / "positions/maker_eth_b"
+    at = datetime(2021, 5, 19, 12, 0)
+    expected = maker_vaults(folder, at.replace(tzinfo=UTC))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert maker_vaults(folder, at).equals(expected)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_mix_needs_a_maintenance_fraction_and_prices_that_can_be():
+    mix = pl.DataFrame({"leverage": [10.0], "share": [1.0]})
+    coordinate = cl.Coordinate(reference_price=100.0)
+    for price, maintenance in ((100.0, 1.5), (100.0, -0.2), (-100.0, 0.01)):
+        with pytest.raises(ParameterError, match="positive finite prices"):
+            flow_from_mix([1.0], [price], mix, maintenance, coordinate)

@@ -34,6 +34,7 @@ ROOMS = {
     "_quantity": 4,
     "_rounds": 4,
     "_many": 4,
+    "_gain_search": 4,
     "cascade": 5,
     "criticality": 5,
     "avalanche": 6,
