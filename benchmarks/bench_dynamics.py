@@ -197,8 +197,11 @@ def cross_margin() -> Ratio:
     )
 
 
-def one_shock() -> Ratio:
-    """The shared job's longs with counterparties: tranches, fund and ADL on an unsorted book."""
+def shock_market(slope: float, fund: float) -> tuple[dynamics.Market, cl.LedgerFlow]:
+    """The shared job's longs with counterparties, and the curve of the longs alone.
+
+    `slope` is the log drop that selling all longs causes, `fund` a share of their value.
+    """
     longs = draw_long_ledger(n_positions=80_000, reference_price=100.0, seed=20251010)
     rng = np.random.default_rng(4)
     shorts = cl.Ledger.from_arrays(
@@ -209,39 +212,50 @@ def one_shock() -> Ratio:
     frame = pl.concat([longs.positions, shorts.positions]).with_columns(
         pl.lit("BTC").alias("market")
     )
-    book = dynamics.slice_book(cl.Ledger(frame), venue("hyperliquid", symbol="BTC"))
     coordinate = cl.Coordinate(reference_price=100.0, scale="log")
-    impact = cl.LinearImpact(slope_per_base=0.25 / float(longs.size_base.sum()))
-    value = float(longs.size_base.sum()) * 100.0
+    total = float(longs.size_base.sum())
     market = dynamics.Market(
-        book=book,
+        book=dynamics.slice_book(cl.Ledger(frame), venue("hyperliquid", symbol="BTC")),
         coordinate=coordinate,
-        impact=impact,
-        waterfall=WaterfallRules(fund_quote=0.002 * value, ranking="hyperliquid"),
+        impact=cl.LinearImpact(slope_per_base=slope / total),
+        waterfall=WaterfallRules(fund_quote=fund * total * 100.0, ranking="hyperliquid"),
     )
-    flow = cl.ledger_flow(longs, FlatRules(maintenance_fraction=0.005), coordinate)
-    path = dynamics.shock_path(coordinate, -math.log(0.9), 1)
+    return market, cl.ledger_flow(longs, FlatRules(maintenance_fraction=0.005), coordinate)
+
+
+def one_shock(job: str, slope: float, fund: float) -> Ratio:
+    """Tranches, fund and ADL on an unsorted book against the plain cascade of the longs."""
+    market, flow = shock_market(slope, fund)
+    path = dynamics.shock_path(market.coordinate, -math.log(0.9), 1)
 
     def full() -> dynamics.Run:
-        fresh = dataclasses.replace(market, book=dataclasses.replace(book))
+        fresh = dataclasses.replace(market, book=dataclasses.replace(market.book))
         return dynamics.simulate(fresh, path)
 
     def plain() -> cl.Cascade:
         fresh = cl.LedgerFlow(flow.thresholds, flow.sizes_base, flow.coordinate)
-        return cl.solve(fresh, impact, -math.log(0.9))
+        return cl.solve(fresh, market.impact, -math.log(0.9))
 
     run = full()
     n_adl = sum(batch.adl_base > 0 for batch in run.batches)
+    share = run.deleveraged_base / run.closed_base
     return Ratio(
-        job="one shock, 1e5 accounts, tranches, fund and ADL",
+        job=job,
         baseline="the plain cascade of the longs, unsorted",
-        ratio=compare(full, plain),
+        ratio=compare(full, plain, n_rounds=15),
         floor=0.1,
-        n_rounds=7,
-        note=f"{run.n_rounds} rounds ({n_adl} with ADL) and {plain().n_rounds}",
+        n_rounds=15,
+        note=f"{run.n_rounds} rounds ({n_adl} with ADL, {share:.0%} of what closed) "
+        f"and {plain().n_rounds}",
     )
 
 
 def ratios() -> list[Ratio]:
     """Return all ratios of this file."""
-    return [*a_day(), many_paths(), cross_margin(), one_shock()]
+    return [
+        *a_day(),
+        many_paths(),
+        cross_margin(),
+        one_shock("one shock, 1e5 accounts, tranches, fund and ADL", 0.25, 0.002),
+        one_shock("the same with a thin book and a small fund: ADL takes almost half", 0.6, 0.001),
+    ]

@@ -34,48 +34,60 @@ class CloseRules(Protocol):
 class SideBook:
     """Slices of one side in the order in which a move reaches them.
 
+    Only what every run needs is put in order at once; the rest when it is asked for.
+
     Parameters
     ----------
     sign : float
         1 for longs (closed by a fall), -1 for shorts (closed by a rise).
+    slices : SliceBook
+        Where they come from.
+    order : ndarray of shape (n_slices,)
+        Their places there.
     thresholds : ndarray of shape (n_slices,)
         Moves against the side at which each slice is due, rising, coordinate units; infinite
         for the slices at the end that never are.
     sizes_base : ndarray of shape (n_slices,)
         Unsigned.
-    bankruptcy_price : ndarray of shape (n_slices,)
-        Quote per base.
-    row : ndarray of shape (n_slices,)
-        Row of the ledger.
     cumulative_base : ndarray of shape (n_slices + 1,)
-    ledger : Ledger
-    rate_by_row : ndarray of shape (n_positions,)
-        Maintenance rate of every position.
     """
 
     sign: float
+    slices: SliceBook
+    order: IntArray
     thresholds: FloatArray
     sizes_base: FloatArray
-    bankruptcy_price: FloatArray
-    row: IntArray
     cumulative_base: FloatArray
-    ledger: Ledger
-    rate_by_row: FloatArray
+
+    @cached_property
+    def row(self) -> IntArray:
+        """Row of the ledger, shape (n_slices,)."""
+        return self.slices.row[self.order]
+
+    @cached_property
+    def bankruptcy_price(self) -> FloatArray:
+        """Bankruptcy price of every slice, shape (n_slices,), quote per base."""
+        return self.slices.bankruptcy_price[self.order]
+
+    def bankruptcy_between(self, first: int, last: int) -> FloatArray:
+        """Bankruptcy prices of the slices from `first` up to `last`, without ordering all."""
+        return self.slices.bankruptcy_price[self.order[first:last]]
 
     @cached_property
     def entry_price(self) -> FloatArray:
         """Entry price of the position each slice belongs to, shape (n_slices,)."""
-        return self.ledger.entry_price[self.row]
+        return self.slices.ledger.entry_price[self.row]
 
     @cached_property
     def margin_per_base(self) -> FloatArray:
         """Margin over size of the position each slice belongs to, shape (n_slices,)."""
-        return (self.ledger.margin_quote / np.abs(self.ledger.size_base))[self.row]
+        ledger, row = self.slices.ledger, self.row
+        return ledger.margin_quote[row] / np.abs(ledger.size_base[row])
 
     @cached_property
     def maintenance_rate(self) -> FloatArray:
         """Maintenance over notional of the position each slice belongs to."""
-        return self.rate_by_row[self.row]
+        return self.slices.maintenance_rate[self.row]
 
     @property
     def n_reachable(self) -> int:
@@ -125,21 +137,27 @@ class SliceBook:
 
     def _sorted(self, coordinate: Coordinate, sign: float) -> SideBook:
         fall = Coordinate(reference_price=coordinate.reference_price, scale=coordinate.scale)
-        move = sign * fall.move_to(self.trigger_price)
-        chosen = np.flatnonzero(self.size_base * sign > 0)
-        level = np.where(np.isfinite(move[chosen]), move[chosen], np.inf)
-        ranks = _stable_order(level)
-        order, level = chosen[ranks], level[ranks]
-        sizes, row = np.abs(self.size_base[order]), self.row[order]
+        chosen = np.flatnonzero(self.size_base > 0 if sign > 0 else self.size_base < 0)
+        level = fall.move_to(self.trigger_price[chosen])
+        if sign < 0:
+            np.negative(level, out=level)
+        is_never = ~np.isfinite(level)
+        if is_never.any():
+            level[is_never] = np.inf
+        ranks, thresholds = stable_order(level)
+        order = chosen[ranks]
+        sizes = self.size_base[order]
+        np.abs(sizes, out=sizes)
+        cumulative = np.empty(len(order) + 1)
+        cumulative[0] = 0.0
+        np.cumsum(sizes, out=cumulative[1:])
         return SideBook(
             sign=sign,
-            thresholds=level,
+            slices=self,
+            order=order,
+            thresholds=thresholds,
             sizes_base=sizes,
-            bankruptcy_price=self.bankruptcy_price[order],
-            row=row,
-            cumulative_base=np.concatenate([[0.0], np.cumsum(sizes)]),
-            ledger=self.ledger,
-            rate_by_row=self.maintenance_rate,
+            cumulative_base=cumulative,
         )
 
     def prepare(self, coordinate: Coordinate) -> SliceBook:
@@ -149,12 +167,12 @@ class SliceBook:
         return self
 
 
-def _stable_order(values: FloatArray) -> IntArray:
-    """Order of a stable sort; six times faster where all values differ."""
+def stable_order(values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Order of a stable sort, and the values in it; six times faster where all values differ."""
     order = np.argsort(values)
     ranked = values[order]
     is_tied = ranked[1:] == ranked[:-1]
-    return np.argsort(values, kind="stable") if is_tied.any() else order
+    return (np.argsort(values, kind="stable") if is_tied.any() else order), ranked
 
 
 def slice_book(ledger: Ledger, rules: CloseRules) -> SliceBook:
