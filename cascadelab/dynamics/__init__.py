@@ -12,11 +12,13 @@ from cascadelab.dynamics.decay import (
     PriceManipulationWarning,
 )
 from cascadelab.dynamics.engine import simulate
+from cascadelab.dynamics.events import Funding, Opening, TopUp
 from cascadelab.dynamics.fundamental import draw_path, draw_paths, ramp_path, shock_path
 from cascadelab.dynamics.many import simulate_paths
 from cascadelab.dynamics.mechanisms import Liquidation, LoopState, MomentumFlow, PanicDepth
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import CircuitBreaker, Clock, Market, MarkRule
+from cascadelab.dynamics.slices import FlatInverseRules
 
 __all__ = [
     "Attribution",
@@ -25,11 +27,14 @@ __all__ = [
     "CrossBook",
     "CrossMarket",
     "ExponentialDecay",
+    "FlatInverseRules",
+    "Funding",
     "Liquidation",
     "LoopState",
     "MarkRule",
     "Market",
     "MomentumFlow",
+    "Opening",
     "PanicDepth",
     "PartialDecay",
     "Permanent",
@@ -37,6 +42,7 @@ __all__ = [
     "PriceManipulationWarning",
     "Run",
     "SliceBook",
+    "TopUp",
     "attribute",
     "critical_point",
     "cross_book",

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
-import polars as pl
 
+from cascadelab.dynamics.slices import CloseRules, cut_positions, worth
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
-from cascadelab.margin import ContractRules
-from cascadelab.margin.firing import static_tranches
 from cascadelab.units import Coordinate, FloatArray, IntArray
 
 __all__ = ["CloseRules", "SideBook", "SliceBook", "slice_book"]
-
-
-class CloseRules(Protocol):
-    """What the simulation asks of margin rules."""
-
-    def liquidation_price(self, ledger: Ledger) -> FloatArray:
-        """Liquidation prices, shape (n_positions,), quote per base; NaN where never."""
-        ...
-
-    def bankruptcy_price(self, ledger: Ledger) -> FloatArray:
-        """Bankruptcy prices, shape (n_positions,), quote per base; NaN where never."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,6 +96,12 @@ class SliceBook:
         Quote per base; NaN where never.
     maintenance_rate : ndarray of shape (n_positions,)
         Maintenance margin over notional where each position first fires; 0 where never.
+    rules : CloseRules or None
+        What the slices were cut by; needed where positions change during a run.
+    is_inverse : bool
+        Whether sizes are faces in quote, and cash is coin.
+    n_slices_at_most : int
+        As given to :func:`slice_book`.
     """
 
     ledger: Ledger
@@ -119,6 +110,9 @@ class SliceBook:
     trigger_price: FloatArray
     bankruptcy_price: FloatArray
     maintenance_rate: FloatArray
+    rules: CloseRules | None = None
+    is_inverse: bool = False
+    n_slices_at_most: int = 10
     _sides: dict[tuple[Coordinate, float], SideBook] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -175,19 +169,25 @@ def stable_order(values: FloatArray) -> tuple[IntArray, FloatArray]:
     return (np.argsort(values, kind="stable") if is_tied.any() else order), ranked
 
 
-def slice_book(ledger: Ledger, rules: CloseRules) -> SliceBook:
+def slice_book(ledger: Ledger, rules: CloseRules, *, n_slices: int = 10) -> SliceBook:
     """Slices of a ledger of isolated positions under margin rules.
 
-    A venue that closes in steps (tiers, tranches) gives several slices per position, each with
-    the trigger of what is left once the earlier ones were filled at their own triggers. Other
-    rules give one slice per position.
+    A venue that closes in steps (tiers, tranches, halves, down to a target) gives several slices
+    per position, each with the trigger of what is left once the earlier ones were filled at
+    their own triggers. Other rules give one slice per position.
 
     Parameters
     ----------
     ledger : Ledger
-        Isolated linear positions of one market.
+        Isolated positions of one market. Inverse contracts: sizes are signed faces in quote, and
+        margins are coin.
     rules : CloseRules
-        A venue (:func:`cascadelab.margin.venue`) or :class:`cascadelab.margin.FlatRules`.
+        A venue (:func:`cascadelab.margin.venue`), :class:`cascadelab.margin.FlatRules`, or for
+        inverse contracts :class:`cascadelab.dynamics.FlatInverseRules`.
+    n_slices : int
+        Most slices of a position that is closed by halves or down to a target, at least 1; the
+        last closes what is left. Where the target is maintenance itself, the venue closes a
+        little at every price, and slices are even shares.
 
     Returns
     -------
@@ -196,18 +196,11 @@ def slice_book(ledger: Ledger, rules: CloseRules) -> SliceBook:
     Raises
     ------
     ParameterError
-        If the ledger holds several markets, cross positions, or the contract is inverse.
+        If the ledger holds several markets or cross positions.
     """
-    _check(ledger, rules)
-    if isinstance(rules, ContractRules):
-        rules = rules.without_leverage_caps()
-        frame = static_tranches(rules, ledger)
-        row = frame["row"].to_numpy().astype(np.int64)
-        size, trigger = frame["size_base"].to_numpy(), frame["trigger_price"].to_numpy()
-        bankrupt = _bankruptcy_of_slices(ledger, rules, frame)
-    else:
-        row, size = np.arange(ledger.n_positions), ledger.size_base
-        trigger, bankrupt = rules.liquidation_price(ledger), rules.bankruptcy_price(ledger)
+    _check(ledger, n_slices)
+    is_inverse = bool(getattr(rules, "is_inverse", False))
+    row, size, trigger, bankrupt = cut_positions(ledger, rules, n_slices)
     first = np.full(ledger.n_positions, np.nan)
     first[row[::-1]] = trigger[::-1]
     return SliceBook(
@@ -215,12 +208,16 @@ def slice_book(ledger: Ledger, rules: CloseRules) -> SliceBook:
         row=row,
         size_base=size,
         trigger_price=trigger,
-        bankruptcy_price=np.where(np.isfinite(bankrupt), bankrupt, 0.0),
-        maintenance_rate=_maintenance_rate(ledger, first),
+        # A short of inverse contracts that no rise bankrupts owes nothing at any price.
+        bankruptcy_price=np.where(np.isfinite(bankrupt), bankrupt, np.inf if is_inverse else 0.0),
+        maintenance_rate=_maintenance_rate(ledger, first, is_inverse=is_inverse),
+        rules=rules,
+        is_inverse=is_inverse,
+        n_slices_at_most=n_slices,
     )
 
 
-def _check(ledger: Ledger, rules: CloseRules) -> None:
+def _check(ledger: Ledger, n_slices: int) -> None:
     if len(ledger.markets) > 1:
         raise ParameterError(
             f"The ledger holds the markets {ledger.markets}; expected one, because one price path "
@@ -231,37 +228,14 @@ def _check(ledger: Ledger, rules: CloseRules) -> None:
             "The ledger holds cross positions; expected isolated ones, whose thresholds are known "
             "before the price moves. Use cascadelab.dynamics.cross for cross margin."
         )
-    if getattr(rules, "is_inverse", False):
-        raise ParameterError(
-            "The rules are of an inverse contract; expected a linear one, because cash is kept in "
-            "quote. Convert the positions, or use a linear venue."
-        )
+    if n_slices < 1:
+        raise ParameterError(f"n_slices is {n_slices!r}; expected at least 1. Pass a count.")
 
 
-def _maintenance_rate(ledger: Ledger, trigger: FloatArray) -> FloatArray:
+def _maintenance_rate(ledger: Ledger, trigger: FloatArray, *, is_inverse: bool) -> FloatArray:
     """Equity over notional at the trigger, which is the requirement there."""
-    equity = ledger.margin_quote + ledger.size_base * (trigger - ledger.entry_price)
-    value = np.abs(ledger.size_base) * trigger
-    return np.where(np.isfinite(trigger) & (value > 0), equity / value, 0.0)
-
-
-def _bankruptcy_of_slices(ledger: Ledger, rules: CloseRules, frame: pl.DataFrame) -> FloatArray:
-    """Price at which the account is worth nothing when each slice is due.
-
-    Earlier slices were filled at their triggers, so equity is carried from trigger to trigger.
-    """
-    row = frame["row"].to_numpy().astype(np.int64)
-    step = frame["step"].to_numpy()
-    size, trigger = frame["size_base"].to_numpy(), frame["trigger_price"].to_numpy()
-    bankrupt = rules.bankruptcy_price(ledger)[row]
-    left = ledger.size_base.copy()
-    equity, price = ledger.margin_quote.copy(), ledger.entry_price.copy()
-    for k in range(int(step.max(initial=0)) + 1):
-        at = np.flatnonzero((step == k) & np.isfinite(trigger))
-        r = row[at]
-        equity[r] += left[r] * (trigger[at] - price[r])
-        price[r] = trigger[at]
-        if k > 0:
-            bankrupt[at] = trigger[at] - equity[r] / left[r]
-        left[r] -= size[at]
-    return np.asarray(bankrupt)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = worth(trigger, is_inverse=is_inverse)
+        profit = ledger.size_base * (at - worth(ledger.entry_price, is_inverse=is_inverse))
+        rate = (ledger.margin_quote + profit) / (np.abs(ledger.size_base) * np.abs(at))
+    return np.where(np.isfinite(trigger) & np.isfinite(rate), rate, 0.0)

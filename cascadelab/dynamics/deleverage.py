@@ -7,15 +7,20 @@ a score without detours. What is left over has to prove that nobody outside rank
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cascadelab.dynamics.book import stable_order
-from cascadelab.dynamics.side import SideState
 from cascadelab.margin import adl
 from cascadelab.margin.adl import Counterparties
 from cascadelab.units import FloatArray, IntArray
 
-__all__ = ["DeleverageQueue"]
+if TYPE_CHECKING:
+    from cascadelab.dynamics.side import SideState
+
+__all__ = ["DeleverageQueue", "OpenSlices", "fill_from_ranking"]
 
 #: Slices below which the whole side is ranked, and slices looked at to guess a cut.
 N_SMALL, N_SAMPLE = 512, 1024
@@ -43,8 +48,9 @@ class DeleverageQueue:
     ) -> None:
         self.side, self.ranking, self.generator = side, ranking, generator
         book = side.book
-        self.is_ranked = ranking not in ("pro_rata", "unranked")
-        if not self.is_ranked:
+        is_ranked = ranking not in ("pro_rata", "unranked")
+        self.is_quick = is_ranked and not book.slices.is_inverse and len(side.sizes) > N_SMALL
+        if not self.is_quick:
             return
         self.entry = book.entry_price
         #: Margin per base unit; infinite for slices that are empty, so that they rank last.
@@ -54,35 +60,16 @@ class DeleverageQueue:
 
     def close(self, wanted: float, mark: float) -> float:
         """Close up to `wanted` base units at a mark; returns the quantity closed."""
-        if self.is_ranked and len(self.side.sizes) > N_SMALL:
-            taken = self._close_the_top(wanted, mark)
-            if taken is not None:
-                return taken
+        if self.is_quick:
+            at_the_top = self._close_the_top(wanted, mark)
+            if at_the_top is not None:
+                return at_the_top
         first, left = self.side.still_open()
-        if not left.sum() > 0:
-            return 0.0
-        if self.ranking == "pro_rata":
-            return self._close_pro_rata(first, left, wanted, mark)
-        # Slices that earlier rounds have emptied have no score.
-        held = np.flatnonzero(left > 0)
-        at, left = first + held, left[held]
-        bankrupt, book = -self.side.sign * wanted, self._parties(at, left, mark)
-        change = adl.deleverage(book, bankrupt, self.ranking, self.generator)
-        return self._reduce(at, left, np.abs(change))
-
-    def _close_pro_rata(self, first: int, left: FloatArray, wanted: float, mark: float) -> float:
-        # In proportion to size neither wallet nor maintenance nor entry is asked.
-        unused = np.broadcast_to(0.0, left.shape)
-        parties = Counterparties(
-            size_base=self.side.sign * left,
-            entry_price=unused,
-            wallet_quote=unused,
-            maintenance_quote=unused,
-            mark_price=mark,
-        )
-        change = adl.deleverage_pro_rata(parties, -self.side.sign * wanted)
-        taken = np.minimum(np.abs(change, out=change), left, out=change)
-        self.side.reduce(slice(first, None), taken)
+        at = slice(first, None)
+        taken = fill_from_ranking(self._open(at, left), self.ranking, wanted, mark, self.generator)
+        if self.is_quick:
+            self.margin[first:][taken >= left] = np.inf
+        self.side.reduce(at, taken)
         return float(taken.sum())
 
     def _close_the_top(self, wanted: float, mark: float) -> float | None:
@@ -101,11 +88,14 @@ class DeleverageQueue:
             left = self.side.sizes[at]
             if at[0] == first:
                 left[0] -= done
-            score = adl.scores(self._parties(at, left, mark), self.ranking)
+            score = adl.scores(self._open(at, left).parties(slice(None), mark), self.ranking)
             is_sure = self._comparable(score, mark) > cut * (1 + SLACK)
             at, left, score = at[is_sure], left[is_sure], score[is_sure]
             if float(left.sum()) >= wanted:
-                return self._reduce(at, left, _filled(score, left, wanted))
+                taken = np.minimum(_filled(score, left, wanted), left)
+                self.side.reduce(at, taken)
+                self.margin[at[taken >= left]] = np.inf
+                return float(taken.sum())
             n_above *= 3
         return None
 
@@ -151,23 +141,91 @@ class DeleverageQueue:
             return score
         return score / mark
 
-    def _parties(self, at: IntArray, size: FloatArray, mark: float) -> Counterparties:
-        book = self.side.book
+    def _open(self, at: IntArray | slice, size: FloatArray) -> OpenSlices:
+        book, unused = self.side.book, np.broadcast_to(0.0, size.shape)
+        is_asked = self.ranking != "pro_rata"
+        return OpenSlices(
+            sign=self.side.sign,
+            size_base=size,
+            entry_price=book.entry_price[at] if is_asked else unused,
+            margin_per_base=book.margin_per_base[at] if is_asked else unused,
+            maintenance_rate=book.maintenance_rate[at] if is_asked else unused,
+            is_inverse=book.slices.is_inverse,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
+class OpenSlices:
+    """What is open on one side, arrays of shape (n_slices,).
+
+    Parameters
+    ----------
+    sign : float
+        1 for longs, -1 for shorts.
+    size_base : ndarray
+        Unsigned; slices without any have no score.
+    entry_price, margin_per_base, maintenance_rate : ndarray
+    is_inverse : bool
+    """
+
+    sign: float
+    size_base: FloatArray
+    entry_price: FloatArray
+    margin_per_base: FloatArray
+    maintenance_rate: FloatArray
+    is_inverse: bool
+
+    def parties(self, at: IntArray | slice, mark: float) -> Counterparties:
+        """Some of them as counterparties.
+
+        A long of inverse contracts is a short of coin at the price of quote in coin, so inverse
+        positions are ranked with sign, entry and mark turned over.
+        """
+        size, entry, sign = self.size_base[at], self.entry_price[at], self.sign
+        if self.is_inverse:
+            sign, entry, mark = -sign, 1.0 / entry, 1.0 / mark
         return Counterparties(
-            size_base=self.side.sign * size,
-            entry_price=book.entry_price[at],
-            wallet_quote=book.margin_per_base[at] * size,
-            maintenance_quote=book.maintenance_rate[at] * size * mark,
+            size_base=sign * size,
+            entry_price=entry,
+            wallet_quote=self.margin_per_base[at] * size,
+            maintenance_quote=self.maintenance_rate[at] * size * mark,
             mark_price=mark,
         )
 
-    def _reduce(self, at: IntArray, left: FloatArray, closed: FloatArray) -> float:
-        """Write down what is closed of some slices; returns the sum."""
-        taken = np.minimum(closed, left)
-        self.side.reduce(at, taken)
-        if self.is_ranked:
-            self.margin[at[taken >= left]] = np.inf
-        return float(taken.sum())
+
+def fill_from_ranking(
+    slices: OpenSlices,
+    ranking: str,
+    wanted: float,
+    mark: float,
+    generator: np.random.Generator | None,
+) -> FloatArray:
+    """Quantity taken off every slice, ranking all of them.
+
+    Parameters
+    ----------
+    slices : OpenSlices
+    ranking : str
+    wanted : float
+        Base units, unsigned.
+    mark : float
+    generator : numpy.random.Generator, optional
+
+    Returns
+    -------
+    ndarray of shape (n_slices,)
+        Unsigned, at most what is open.
+    """
+    size = slices.size_base
+    if ranking == "pro_rata":
+        total = float(size.sum())
+        return size * (min(1.0, wanted / total) if total > 0 else 0.0)
+    held = np.flatnonzero(size > 0)
+    parties = slices.parties(held, mark)
+    against = -float(np.sign(parties.size_base[0])) * wanted if held.size else wanted
+    taken = np.zeros_like(size)
+    taken[held] = np.abs(adl.deleverage(parties, against, ranking, generator))
+    return np.minimum(taken, size)
 
 
 def _filled(score: FloatArray, size: FloatArray, wanted: float) -> FloatArray:

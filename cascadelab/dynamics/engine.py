@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cascadelab.dynamics.decay import signed_move
+from cascadelab.dynamics.events import AccountEvent
+from cascadelab.dynamics.live import LiveBook
 from cascadelab.dynamics.mechanisms import LoopState, depth_factor
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import Market
-from cascadelab.dynamics.settle import Batch, SideState, Till
+from cascadelab.dynamics.settle import AnySide, Batch, Till
+from cascadelab.dynamics.side import SideState
+from cascadelab.dynamics.slices import price_of_worth, worth
 from cascadelab.errors import BookExhausted, ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.units import FloatArray
@@ -32,6 +36,7 @@ def simulate(
     step_s: float = 1.0,
     index_price: npt.ArrayLike | None = None,
     generator: np.random.Generator | None = None,
+    events: Sequence[AccountEvent] = (),
 ) -> Run:
     r"""Run the loop along a path of the fundamental.
 
@@ -46,6 +51,9 @@ def simulate(
         Index of other venues, for marks that need one; the fundamental if left out.
     generator : numpy.random.Generator, optional
         Needed for the deleveraging order ``"unranked"`` only.
+    events : sequence of Opening, TopUp or Funding
+        What happens to accounts meanwhile, at the first step at or after its time and before the
+        engine looks; during a halt, once it is over. Those beyond the path do not happen.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def simulate(
         )
     if not (math.isfinite(step_s) and step_s > 0):
         raise ParameterError(f"step_s is {step_s!r}; expected positive seconds. Pass some.")
-    engine = _Engine(market, path, index, step_s, generator)
+    engine = _Engine(market, path, index, step_s, generator, events)
     engine.run()
     return engine.result(path)
 
@@ -140,15 +148,24 @@ class _Engine:
         index: FloatArray,
         step_s: float,
         generator: np.random.Generator | None,
+        events: Sequence[AccountEvent],
     ) -> None:
         self.market, self.step_s = market, step_s
         coordinate, clock = market.coordinate, market.clock
         self.shock, self.index = coordinate.move_to(path), coordinate.move_to(index)
         self.n = len(path)
         self.before, self.after = np.empty(self.n), np.empty(self.n)
-        self.longs = SideState(market.book.side(coordinate, 1.0))
-        self.shorts = SideState(market.book.side(coordinate, -1.0))
-        self.till = Till(market.waterfall, market.fee_fraction, generator)
+        self.live = LiveBook(market.book, coordinate, events, step_s) if events else None
+        self.longs: AnySide
+        self.shorts: AnySide
+        if self.live is not None:
+            self.longs, self.shorts = self.live.longs, self.live.shorts
+        else:
+            self.longs = SideState(market.book.side(coordinate, 1.0))
+            self.shorts = SideState(market.book.side(coordinate, -1.0))
+        self.till = Till(
+            market.waterfall, market.fee_fraction, generator, is_inverse=market.book.is_inverse
+        )
         self.weights, rates = market.decay.modes()
         self.modes = np.zeros_like(self.weights)
         steps = np.arange(1, min(LARGEST_BLOCK, self.n) + 1)
@@ -198,6 +215,8 @@ class _Engine:
         for side in (self.longs, self.shorts):
             if side.waiting:
                 end = min(end, max(side.waiting[0][0], k) + 1)
+        if self.live is not None and self.live.next_step < end:
+            end = max(int(self.live.next_step), k) + 1
         return end
 
     def _moves(self, k: int, end: int) -> FloatArray:
@@ -226,6 +245,8 @@ class _Engine:
     def _is_forced(self, step: int) -> bool:
         if self.traders or self.longs.open_base > 0 or self.shorts.open_base > 0:
             return True
+        if self.live is not None and self.live.next_step <= step:
+            return True
         return any(
             side.waiting and side.waiting[0][0] <= step for side in (self.longs, self.shorts)
         )
@@ -249,6 +270,9 @@ class _Engine:
         """Checks, sales and halts of one step; returns the last step dealt with."""
         move = float(self.before[step])
         mark = float(self._marks(step, np.array([move]))[0])
+        if self.live is not None and self.live.next_step <= step:
+            price_at = self.market.coordinate.price_at
+            self.live.apply(step, float(price_at(move)), float(price_at(mark)))
         self._trade(move)
         for side in (self.longs, self.shorts):
             side.release(step)
@@ -335,11 +359,12 @@ class _Engine:
         left = self.market.impact.capacity_base - sign * float(self.modes.sum())
         return max(left * self._depth(move), 0.0)
 
-    def _pricer(self, step: int, side: SideState, move: float) -> Callable[[float], float]:
+    def _pricer(self, step: int, side: AnySide, move: float) -> Callable[[float], float]:
         """Fill price of a quantity sold (bought) into the book as it stands."""
         start = float(self.modes.sum())
         scale = 1.0 / self._depth(move)
         shock, price_at = float(self.shock[step]), self.market.coordinate.price_at
+        is_inverse = self.market.book.is_inverse
 
         def last(quantity: float) -> float:
             end = shock + self._depression(start + side.sign * scale * quantity)
@@ -348,7 +373,8 @@ class _Engine:
         def average(quantity: float) -> float:
             along = start + side.sign * scale * quantity * 0.5 * (_NODES + 1.0)
             prices = [float(price_at(self._clipped(shock + self._depression(z)))) for z in along]
-            return 0.5 * float(np.dot(_WEIGHTS, prices))
+            mean = 0.5 * float(np.dot(_WEIGHTS, worth(prices, is_inverse=is_inverse)))
+            return float(price_of_worth(mean, is_inverse=is_inverse))
 
         return last if self.market.fill == "last" else average
 
@@ -388,7 +414,8 @@ class _Engine:
             halts=tuple(self.halted),
             n_rounds=self.n_rounds,
             n_closed=(self.longs.n_closed(), self.shorts.n_closed()),
-            n_slices=(self.longs.book.n_reachable, self.shorts.book.n_reachable),
+            n_slices=(self.longs.n_reachable(), self.shorts.n_reachable()),
             backlog_base=self.longs.backlog_base + self.shorts.backlog_base,
             fund_after_quote=self.till.fund,
+            live=None if self.live is None else self.live.record(),
         )

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 
 from cascadelab.display import Displayed, Summary
+from cascadelab.dynamics.book import SideBook
+from cascadelab.dynamics.live import LiveRecord
 from cascadelab.dynamics.settle import Batch
 from cascadelab.errors import AccountingError
 from cascadelab.units import FloatArray
@@ -58,6 +60,8 @@ class Run(Displayed):
         Due and not closed at the end, base units.
     fund_after_quote : float
         Insurance fund at the end.
+    live : LiveRecord or None
+        What was written down where accounts changed meanwhile.
     """
 
     market: Market = field(repr=False)
@@ -73,6 +77,7 @@ class Run(Displayed):
     n_slices: tuple[int, int]
     backlog_base: float
     fund_after_quote: float
+    live: LiveRecord | None = field(default=None, repr=False)
 
     @cached_property
     def price(self) -> FloatArray:
@@ -208,14 +213,15 @@ class Run(Displayed):
     def fills(self) -> pl.DataFrame:
         """One row per slice and batch.
 
-        Columns: ``step``, ``time_s``, ``position`` (ledger row), ``side``, ``quantity_base``,
+        Columns: ``step``, ``time_s``, ``position`` (ledger row; openings come after the ledger,
+        in order of time), ``side``, ``quantity_base``,
         ``fill_price`` and ``trigger_price``. Quantity that left the book (vault, fund, ADL) is
         closed at bankruptcy; the price is that of the book.
         """
         parts: list[pl.DataFrame] = []
         coordinate = self.market.coordinate
         for batch in self.batches:
-            book = self.market.book.side(coordinate, batch.sign)
+            book = self._side(batch.sign)
             at = slice(batch.first, batch.first + len(batch.quantities_base))
             parts.append(
                 pl.DataFrame(
@@ -235,6 +241,51 @@ class Run(Displayed):
             "quantity_base": pl.Float64, "fill_price": pl.Float64, "trigger_price": pl.Float64,
         }  # fmt: skip
         return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+
+    def _side(self, sign: float) -> SideBook:
+        """Slices of one side in the order in which batches count them."""
+        if self.live is None:
+            return self.market.book.side(self.market.coordinate, sign)
+        return self.live.sides[0 if sign > 0 else 1]
+
+    def account_events(self) -> pl.DataFrame:
+        """One row per event that took place during the run.
+
+        Columns: ``step``, ``time_s``, ``kind`` (``"opening"``, ``"top-up"``,
+        ``"top-up refused"``, ``"funding"``), ``account`` (empty for funding), ``n_positions``
+        it concerned (0: the account had nothing left, or too little), ``size_base`` (signed sum of those), ``margin_quote`` (change of their
+        margins; positive where accounts put in or receive).
+        """
+        changes = () if self.live is None else self.live.changes
+        names = ("step", "kind", "account", "n_positions", "size_base", "margin_quote")
+        schema = dict(
+            zip(
+                names,
+                (pl.Int64, pl.String, pl.String, pl.Int64, pl.Float64, pl.Float64),
+                strict=True,
+            )
+        )
+        rows = [tuple(getattr(change, name) for name in names) for change in changes]
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.insert_column(1, (frame["step"] * self.step_s).alias("time_s"))
+
+    def margins(self) -> pl.DataFrame:
+        """Margin of open positions from start to end; ``cash_quote`` adds up to zero.
+
+        Rows: ``start``, ``opening``, ``top-up``, ``funding`` (into margins, positive), ``closed``
+        and ``deleveraged`` (what leaves with positions that fall due, or serve as
+        counterparties), ``end``. A position closed in part books the profit of the whole at that
+        price, which ``closed`` holds net. Empty for a run without events.
+        """
+        if self.live is None:
+            return pl.DataFrame(schema={"stage": pl.String, "cash_quote": pl.Float64})
+        live = self.live
+        rows = {"start": live.start_quote}
+        for kind in ("opening", "top-up", "funding"):
+            rows[kind] = float(sum(c.margin_quote for c in live.changes if c.kind == kind))
+        rows["closed"], rows["deleveraged"] = -live.closed_quote, -live.deleveraged_quote
+        rows["end"] = -live.end_quote
+        return pl.DataFrame({"stage": list(rows), "cash_quote": list(rows.values())})
 
     def waterfall(self) -> pl.DataFrame:
         """Quantity and cash by stage; ``cash_quote`` (received positive) adds up to zero."""

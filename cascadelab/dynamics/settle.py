@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascadelab.dynamics.deleverage import DeleverageQueue
+from cascadelab.dynamics.live import LiveSide
 from cascadelab.dynamics.side import SideState
+from cascadelab.dynamics.slices import worth
+from cascadelab.errors import ParameterError
 from cascadelab.margin.waterfall import WaterfallRules
 from cascadelab.units import FloatArray
 
-__all__ = ["Batch", "SideState", "Till"]
+__all__ = ["AnySide", "Batch", "Till"]
+
+AnySide = SideState | LiveSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +66,44 @@ class Till:
         rules: WaterfallRules,
         fee_fraction: float,
         generator: np.random.Generator | None,
+        *,
+        is_inverse: bool,
     ) -> None:
+        self.is_inverse = is_inverse
         self.rules, self.fee_fraction = rules, fee_fraction
         self.fund, self.vault = rules.fund_quote, rules.vault_base
         self.inventory = rules.fund_base
         self.generator = generator
         self.diverts = bool(rules.ranking) or rules.vault_base > 0 or rules.fund_base > 0
-        self.queues: dict[float, DeleverageQueue] = {}
 
     def settle(
         self,
         step: int,
-        side: SideState,
-        other: SideState,
+        side: AnySide,
+        other: AnySide,
         quantity: float,
         price_of: Callable[[float], float],
     ) -> Batch:
         """Close the next `quantity` of a side; `price_of` tells the fill of a book quantity."""
         first, sizes = side.take(quantity)
-        bankrupt = side.bankrupt(first, len(sizes))
+        bankrupt = worth(side.bankrupt(first, len(sizes)), is_inverse=self.is_inverse)
         price = price_of(quantity)
-        gap = side.sign * (price - bankrupt) * sizes
-        split = self._split(gap, sizes, price)
+        unit = self._worth(price)
+        gap = side.sign * (unit - bankrupt) * sizes
+        split = self._split(gap, sizes, unit)
         aside = (0.0, 0.0, 0.0)
         kept, sold, taken = sizes, quantity, 0.0
         if self.diverts and split.loss > self.fund + split.to_fund:
             wanted = np.where(gap < 0, sizes, 0.0)
             wanted *= 1.0 - (self.fund + split.to_fund) / split.loss
-            aside = self._divert(side, other, wanted, bankrupt, price)
+            aside = self._divert(other, wanted, price)
             share = sum(aside) / float(wanted.sum())
             kept = sizes - share * wanted
             sold, taken = float(kept.sum()), float(np.dot(sizes - kept, bankrupt))
             price = price_of(sold)
-            gap = side.sign * (price - bankrupt) * kept
-            split = self._split(gap, kept, price)
+            unit = self._worth(price)
+            gap = side.sign * (unit - bankrupt) * kept
+            split = self._split(gap, kept, unit)
         side.done_base += quantity
         paid = min(split.loss, self.fund + split.to_fund)
         self.fund += split.to_fund - paid
@@ -104,7 +112,7 @@ class Till:
             step=step, sign=side.sign, first=first, quantities_base=sizes, price=price,
             book_base=sold, vault_base=aside[0], fund_base=aside[1], adl_base=aside[2],
             accounts_quote=side.sign * float(np.dot(sizes, bankrupt)) + split.to_owner,
-            book_quote=-side.sign * price * sold,
+            book_quote=-side.sign * unit * sold,
             vault_quote=-side.sign * parts[0],
             fund_quote=split.to_fund - paid - side.sign * parts[1],
             adl_quote=-side.sign * parts[2],
@@ -114,23 +122,30 @@ class Till:
             fund_after=self.fund,
         )  # fmt: skip
 
-    def _split(self, gap: FloatArray, sizes: FloatArray, price: float) -> _Split:
+    def _worth(self, price: float) -> float:
+        """Worth of a unit of contract, see :mod:`cascadelab.dynamics.slices`."""
+        if not self.is_inverse:
+            return price
+        if not price > 0:
+            raise ParameterError(
+                f"Forced sales bring the price to {price:g}; expected a positive one, because an "
+                f"inverse contract has no worth below. Use a coordinate with scale='log', or a "
+                f"deeper book."
+            )
+        return -1.0 / price
+
+    def _split(self, gap: FloatArray, sizes: FloatArray, unit: float) -> _Split:
         left = np.maximum(gap, 0.0)
         gains = float(left.sum())
         loss = gains - float(gap.sum())
         fees = 0.0
         if self.fee_fraction > 0:
-            fees = float(np.minimum(left, self.fee_fraction * price * sizes).sum())
+            fees = float(np.minimum(left, self.fee_fraction * abs(unit) * sizes).sum())
         kept = self.rules.surplus_share_to_fund * (gains - fees)
         return _Split(fees, kept, gains - fees - kept, max(loss, 0.0))
 
     def _divert(
-        self,
-        side: SideState,
-        other: SideState,
-        wanted: FloatArray,
-        bankrupt: FloatArray,
-        mark: float,
+        self, other: AnySide, wanted: FloatArray, mark: float
     ) -> tuple[float, float, float]:
         """Quantity that vault, fund inventory and counterparties take at bankruptcy."""
         total = left = float(wanted.sum())
@@ -142,11 +157,5 @@ class Till:
         left -= inventory
         closed = 0.0
         if left > 1e-12 * total and self.rules.ranking:
-            closed = self._deleverage(other, left, mark)
+            closed = other.deleverage(left, mark, self.rules.ranking, self.generator)
         return vault, inventory, closed
-
-    def _deleverage(self, other: SideState, wanted: float, mark: float) -> float:
-        """Close against counterparties; returns the quantity they take."""
-        if other.sign not in self.queues:
-            self.queues[other.sign] = DeleverageQueue(other, self.rules.ranking, self.generator)
-        return self.queues[other.sign].close(wanted, mark)

@@ -5,26 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from cascadelab.dynamics.book import SideBook
+from cascadelab.dynamics.deleverage import DeleverageQueue
 from cascadelab.units import FloatArray, IntArray
 
-__all__ = ["SideState"]
+__all__ = ["DueLine", "SideState"]
 
 
-class SideState:
-    """How far one side has been triggered and sold; sizes shrink under auto-deleveraging."""
+class DueLine:
+    """Slices in the order in which they fall due; sizes shrink under auto-deleveraging.
 
-    def __init__(self, book: SideBook) -> None:
-        self.book, self.sign = book, book.sign
-        self.thresholds = book.thresholds
-        self.sizes, self._cumulative = book.sizes_base, book.cumulative_base
+    Parameters
+    ----------
+    sign : float
+        1 for longs, -1 for shorts.
+    sizes : ndarray of shape (n_slices,)
+        Unsigned, base units. Copied before anything is written.
+    cumulative : ndarray of shape (n_slices + 1,)
+        Their running sums.
+    """
+
+    def __init__(self, sign: float, sizes: FloatArray, cumulative: FloatArray) -> None:
+        self.sign, self.sizes, self._cumulative = sign, sizes, cumulative
         #: Slice from which on the running sums wait for being asked; none at first.
-        self._stale_from = len(self.sizes) + 1
+        self._stale_from = len(sizes) + 1
         self._is_own = False
-        self.n_due = 0
-        self.n_released = 0
+        self.n_due = self.n_released = 0
         self.done_base = 0.0
         self.waiting: list[tuple[int, int]] = []
-        self.next_move = float(self.thresholds[0]) if len(self.thresholds) else np.inf
+        self.next_move = np.inf
 
     @property
     def cumulative(self) -> FloatArray:
@@ -52,19 +60,13 @@ class SideState:
         """Quantity due and not yet closed."""
         return self._before(self.n_due) - self.done_base
 
-    def trigger(self, move: float, release_step: int, step: int) -> bool:
-        """Put what a move against this side has reached in line; whether there was any."""
-        n_due = int(self.thresholds.searchsorted(move, side="right"))
-        if n_due <= self.n_due:
-            return False
+    def _put_in_line(self, n_due: int, release_step: int, step: int) -> None:
+        """The first `n_due` slices are due, and released at some step."""
         self.n_due = n_due
-        at_end = n_due == len(self.thresholds)
-        self.next_move = np.inf if at_end else float(self.thresholds[n_due])
         if release_step <= step:
             self.n_released = n_due
         else:
             self.waiting.append((release_step, n_due))
-        return True
 
     def release(self, step: int) -> None:
         """Let out what has waited long enough."""
@@ -80,10 +82,6 @@ class SideState:
         edges = sums[first : last + 1].copy()
         edges[0], edges[-1] = start, end
         return first, edges[1:] - edges[:-1]
-
-    def bankrupt(self, first: int, n_slices: int) -> FloatArray:
-        """Bankruptcy prices of some slices, shape (n_slices,), quote per base."""
-        return self.book.bankruptcy_between(first, first + n_slices)
 
     def n_closed(self) -> int:
         """Slices closed in full."""
@@ -116,3 +114,39 @@ class SideState:
             self._is_own = True
         self.sizes[at] = np.maximum(self.sizes[at] - taken, 0.0)
         self._stale_from = first
+
+
+class SideState(DueLine):
+    """One side of a book whose positions change by being closed only: a pointer is enough."""
+
+    def __init__(self, book: SideBook) -> None:
+        super().__init__(book.sign, book.sizes_base, book.cumulative_base)
+        self.book, self.thresholds = book, book.thresholds
+        self.next_move = float(self.thresholds[0]) if len(self.thresholds) else np.inf
+        self._queue: DeleverageQueue | None = None
+
+    def trigger(self, move: float, release_step: int, step: int) -> bool:
+        """Put what a move against this side has reached in line; whether there was any."""
+        n_due = int(self.thresholds.searchsorted(move, side="right"))
+        if n_due <= self.n_due:
+            return False
+        at_end = n_due == len(self.thresholds)
+        self.next_move = np.inf if at_end else float(self.thresholds[n_due])
+        self._put_in_line(n_due, release_step, step)
+        return True
+
+    def bankrupt(self, first: int, n_slices: int) -> FloatArray:
+        """Bankruptcy prices of some slices, shape (n_slices,), quote per base."""
+        return self.book.bankruptcy_between(first, first + n_slices)
+
+    def deleverage(
+        self, wanted: float, mark: float, ranking: str, generator: np.random.Generator | None
+    ) -> float:
+        """Close up to `wanted` base units of what is open; returns the quantity closed."""
+        if self._queue is None:
+            self._queue = DeleverageQueue(self, ranking, generator)
+        return self._queue.close(wanted, mark)
+
+    def n_reachable(self) -> int:
+        """Slices with a threshold, closed or not."""
+        return self.book.n_reachable
