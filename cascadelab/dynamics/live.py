@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
-from cascadelab.dynamics.book import SideBook, SliceBook, slice_book, stable_order
+from cascadelab.dynamics.book import SideBook, SliceBook, stable_order
 from cascadelab.dynamics.deleverage import OpenSlices, fill_from_ranking
 from cascadelab.dynamics.events import AccountEvent, Funding, Opening, TopUp, in_order
+from cascadelab.dynamics.positions import Positions
 from cascadelab.dynamics.side import DueLine
-from cascadelab.dynamics.slices import CloseRules, price_of_worth, worth
 from cascadelab.errors import ParameterError
-from cascadelab.ledger import Ledger
 from cascadelab.units import Coordinate, FloatArray, IntArray
 
 __all__ = ["AccountChange", "LiveBook", "LiveRecord", "LiveSide"]
@@ -72,96 +70,6 @@ class LiveRecord:
     end_quote: float
 
 
-class Positions:
-    """State of every position of a book and of those opened later; changed in place.
-
-    Parameters
-    ----------
-    book : SliceBook
-    rules : CloseRules
-        That cut it.
-    openings : sequence of Opening
-        Their rows come after those of the ledger.
-    """
-
-    def __init__(self, book: SliceBook, rules: CloseRules, openings: Sequence[Opening]) -> None:
-        ledger, n_new = book.ledger, len(openings)
-        self.book, self.rules = book, rules
-        names = ledger.positions["account"].to_list() + [o.account for o in openings]
-        self.names: list[str] = names
-        self.n_first = ledger.n_positions
-        later = np.array([o.size_base for o in openings])
-        self.sign = np.sign(np.concatenate([ledger.size_base, later]))
-        #: What is neither due nor deleveraged: unsigned size, its margin, where it is counted from.
-        self.size = np.concatenate([np.abs(ledger.size_base), np.zeros(n_new)])
-        self.margin = np.concatenate([ledger.margin_quote, np.zeros(n_new)])
-        self.entry = np.concatenate([ledger.entry_price, np.ones(n_new)])
-        self.version = np.zeros(len(names), dtype=np.int64)
-
-    def worth(self, price: FloatArray | float) -> FloatArray:
-        """Worth of a unit, see :mod:`cascadelab.dynamics.slices`."""
-        return worth(price, is_inverse=self.book.is_inverse)
-
-    def cut(self, rows: IntArray) -> SliceBook:
-        """Slices of some open positions as they stand now."""
-        sign, size, margin = self.sign[rows], self.size[rows], self.margin[rows]
-        # Margin that funding has used up is a worse entry: equity is the same line.
-        lost = np.minimum(margin, 0.0)
-        entry = self.entry[rows]
-        if lost.any():
-            entry = price_of_worth(
-                self.worth(entry) - sign * lost / size, is_inverse=self.book.is_inverse
-            )
-        market = self.book.ledger.markets[0] if self.book.ledger.markets else ""
-        ledger = Ledger(
-            pl.DataFrame(
-                {
-                    "account": [self.names[i] for i in rows.tolist()],
-                    "market": pl.repeat(market, len(rows), eager=True),
-                    "size_base": sign * size,
-                    "entry_price": entry,
-                    "margin_quote": margin - lost,
-                }
-            )
-        )
-        return slice_book(ledger, self.rules, n_slices=self.book.n_slices_at_most)
-
-    def close(self, rows: IntArray, quantity: FloatArray, prices: FloatArray) -> float:
-        """Some slices are due at their prices; returns the margin that leaves with them.
-
-        A position closed in part keeps its equity, counted from that price on.
-        """
-        whole = quantity >= self.size[rows] * (1.0 - 1e-12)
-        released = float(self.margin[rows[whole]].sum())
-        self.size[rows[whole]] = self.margin[rows[whole]] = 0.0
-        for row, part, price in zip(
-            rows[~whole].tolist(), quantity[~whole].tolist(), prices[~whole].tolist(), strict=True
-        ):
-            now = float(self.worth(price))
-            before = float(self.worth(self.entry[row]))
-            profit = self.sign[row] * self.size[row] * (now - before)
-            released -= profit
-            self.margin[row] += profit
-            self.entry[row] = price
-            self.size[row] -= part
-            if self.size[row] <= 1e-12 * part:
-                released += float(self.margin[row])
-                self.size[row] = self.margin[row] = 0.0
-        return released
-
-    def shrink(self, rows: IntArray, taken: FloatArray) -> float:
-        """Deleverage; margin goes in proportion. Returns the margin that leaves."""
-        share = np.zeros_like(self.size)
-        np.add.at(share, rows, taken)
-        hit = np.flatnonzero(share)
-        part = share[hit] / np.where(self.size[hit] > 0, self.size[hit], 1.0)
-        part[part > 1.0 - 1e-12] = 1.0
-        released = self.margin[hit] * part
-        self.margin[hit] -= released
-        self.size[hit] *= 1.0 - part
-        return float(released.sum())
-
-
 class LiveSide(DueLine):
     """One side of a changing book: a sorted array with a pointer, a heap, and the line of the due.
 
@@ -188,7 +96,7 @@ class LiveSide(DueLine):
 
     # ------------------------------------------------------------------ what is not due
 
-    def _slices(self, book: SliceBook, rows: IntArray) -> np.ndarray:
+    def slices_of(self, book: SliceBook, rows: IntArray) -> np.ndarray:
         """Slices of this side of a cut, in order of threshold."""
         side = book.side(self.coordinate, self.sign)
         found = np.empty(len(side.order), dtype=_SLICE)
@@ -201,7 +109,7 @@ class LiveSide(DueLine):
 
     def draw(self, book: SliceBook, rows: IntArray) -> None:
         """Take a cut of all open positions instead of what was pending."""
-        self._place(self._slices(book, rows))
+        self._place(self.slices_of(book, rows))
 
     def _place(self, slices: np.ndarray) -> None:
         self._all = slices
@@ -213,7 +121,11 @@ class LiveSide(DueLine):
 
     def add(self, book: SliceBook, rows: IntArray) -> None:
         """Put the slices of a few positions beside the array."""
-        found = self._slices(book, rows)
+        self.insert(self.slices_of(book, rows))
+
+    def insert(self, found: np.ndarray) -> None:
+        """Put slices of this side beside the array, as of the last cut of their positions."""
+        found["version"] = self.positions.version[found["row"]]
         n = self._n_added + len(found)
         if n > len(self._added):
             self._added = np.resize(self._added, 2 * n)
@@ -385,6 +297,7 @@ class LiveBook:
         self.shorts = LiveSide(self.positions, book, coordinate, -1.0)
         self.changes: list[AccountChange] = []
         self.n_opened = 0
+        self.ready = self._cut_ahead(openings)
         self.start_quote = float(self.positions.margin.sum())
 
     @property
@@ -437,9 +350,35 @@ class LiveBook:
         if rows.size == 0:
             return
         self.positions.version[rows] += 1
-        cut = self.positions.cut(rows)
-        self.longs.add(cut, rows)
-        self.shorts.add(cut, rows)
+        ahead = [row for row in rows.tolist() if row in self.ready]
+        for row in ahead:
+            for side, found in zip((self.longs, self.shorts), self.ready.pop(row), strict=True):
+                side.insert(found)
+        rows = rows[~np.isin(rows, ahead)]
+        if rows.size:
+            cut = self.positions.cut(rows)
+            self.longs.add(cut, rows)
+            self.shorts.add(cut, rows)
+
+    def _cut_ahead(self, openings: Sequence[Opening]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Slices by row of openings whose entry is known, long and short: one cut for all."""
+        positions, first = self.positions, self.positions.n_first
+        known = [i for i, opening in enumerate(openings) if opening.entry_price is not None]
+        rows = np.array(known, dtype=np.int64) + first
+        if rows.size == 0:
+            return {}
+        for i in known:
+            positions.open(first + i, openings[i], openings[i].entry_price or 0.0)
+        cut = positions.cut(rows)
+        positions.size[rows] = positions.margin[rows] = 0.0
+        parts = [side.slices_of(cut, rows) for side in (self.longs, self.shorts)]
+        parts = [found[np.argsort(found["row"], kind="stable")] for found in parts]
+        starts = [found["row"].searchsorted(rows, side="left") for found in parts]
+        ends = [found["row"].searchsorted(rows, side="right") for found in parts]
+        return {
+            row: (parts[0][starts[0][i] : ends[0][i]], parts[1][starts[1][i] : ends[1][i]])
+            for i, row in enumerate(rows.tolist())
+        }
 
     def _top_up(self, step: int, event: TopUp, row: int) -> bool:
         """Whether the account had a position, and no more was asked than it had posted."""
@@ -454,11 +393,10 @@ class LiveBook:
         return is_done
 
     def _open(self, event: Opening, price: float) -> int:
-        positions = self.positions
-        row = positions.n_first + self.n_opened
+        row = self.positions.n_first + self.n_opened
         self.n_opened += 1
-        positions.size[row], positions.margin[row] = abs(event.size_base), event.margin_quote
-        positions.entry[row] = price if event.entry_price is None else event.entry_price
+        entry = price if event.entry_price is None else event.entry_price
+        self.positions.open(row, event, entry)
         return row
 
     def record(self) -> LiveRecord:
@@ -475,7 +413,7 @@ class LiveBook:
         )
 
     def _note(self, step: int, kind: str, account: str, rows: IntArray, margin: float) -> None:
-        size = float((self.positions.sign * self.positions.size)[rows].sum())
+        size = float(np.dot(self.positions.sign[rows], self.positions.size[rows]))
         self.changes.append(AccountChange(step, kind, account, len(rows), size, margin))
 
 

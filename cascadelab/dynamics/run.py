@@ -252,9 +252,10 @@ class Run(Displayed):
         """One row per event that took place during the run.
 
         Columns: ``step``, ``time_s``, ``kind`` (``"opening"``, ``"top-up"``,
-        ``"top-up refused"``, ``"funding"``), ``account`` (empty for funding), ``n_positions``
-        it concerned (0: the account had nothing left, or too little), ``size_base`` (signed sum of those), ``margin_quote`` (change of their
-        margins; positive where accounts put in or receive).
+        ``"top-up refused"``, ``"funding"``), ``account`` (empty for funding), ``n_positions`` it
+        concerned (0: the account had nothing left, or too little), ``size_base`` (signed sum of
+        those), ``margin_quote`` (change of their margins; positive where accounts put in or
+        receive).
         """
         changes = () if self.live is None else self.live.changes
         names = ("step", "kind", "account", "n_positions", "size_base", "margin_quote")
