@@ -13,8 +13,8 @@ from cascadelab.dynamics.decay import (
 )
 from cascadelab.dynamics.engine import simulate
 from cascadelab.dynamics.events import Funding, Opening, TopUp
-from cascadelab.dynamics.fundamental import draw_path, draw_paths, ramp_path, shock_path
-from cascadelab.dynamics.many import simulate_paths
+from cascadelab.dynamics.fundamental import DrawnPaths, draw_path, draw_paths, ramp_path, shock_path
+from cascadelab.dynamics.many import ManyRuns, simulate_paths
 from cascadelab.dynamics.mechanisms import Liquidation, LoopState, MomentumFlow, PanicDepth
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import CircuitBreaker, Clock, Market, MarkRule
@@ -26,11 +26,13 @@ __all__ = [
     "Clock",
     "CrossBook",
     "CrossMarket",
+    "DrawnPaths",
     "ExponentialDecay",
     "FlatInverseRules",
     "Funding",
     "Liquidation",
     "LoopState",
+    "ManyRuns",
     "MarkRule",
     "Market",
     "MomentumFlow",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from cascadelab.errors import ParameterError
+from cascadelab.errors import ParameterError, require_positive
 from cascadelab.units import Coordinate, FloatArray
 
-__all__ = ["draw_path", "draw_paths", "ramp_path", "shock_path"]
+__all__ = ["DrawnPaths", "draw_path", "draw_paths", "ramp_path", "shock_path"]
 
 #: Seconds in a year of a market that never closes.
 YEAR_S = 365.0 * 86400.0
@@ -101,3 +103,48 @@ def draw_path(
         volatility_per_year=volatility_per_year,
     )
     return np.asarray(paths[0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnPaths:
+    """Paths of :func:`draw_path`, each from a random stream of its own.
+
+    Parameters
+    ----------
+    n_paths, n_steps : int
+        At least 1.
+    start_price : float
+        Quote per base, positive.
+    volatility_per_year : float
+        Over a year of 365 days, fraction, at least 0.
+    shock : float
+        Share of the price that is lost at once at the first step, in [0, 1).
+    """
+
+    n_paths: int
+    n_steps: int
+    start_price: float
+    volatility_per_year: float
+    shock: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_paths", "n_steps"):
+            if not getattr(self, name) >= 1:
+                raise ParameterError.out_of_range(self, name, "an integer of at least 1")
+        require_positive(self, "start_price")
+        if not 0.0 <= self.volatility_per_year < np.inf:
+            raise ParameterError.out_of_range(self, "volatility_per_year", "at least 0, finite")
+        if not 0.0 <= self.shock < 1.0:
+            raise ParameterError.out_of_range(self, "shock", "[0, 1)")
+
+    def draw(self, generator: np.random.Generator, step_s: float) -> FloatArray:
+        """One path from a stream, shape (n_steps + 1,), quote per base."""
+        path = draw_path(
+            generator,
+            n_steps=self.n_steps,
+            step_s=step_s,
+            start_price=self.start_price,
+            volatility_per_year=self.volatility_per_year,
+        )
+        path[1:] *= 1.0 - self.shock
+        return path

@@ -1,8 +1,10 @@
-"""Many paths of one market at once: all paths advance one step together."""
+"""Many paths of one market: together where the market allows it, else one by one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +14,40 @@ from numpy.lib.stride_tricks import sliding_window_view
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.book import SideBook
 from cascadelab.dynamics.decay import signed_move
-from cascadelab.dynamics.engine import whole_steps
+from cascadelab.dynamics.engine import simulate, whole_steps
+from cascadelab.dynamics.events import AccountEvent
+from cascadelab.dynamics.fundamental import DrawnPaths
+from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import Market
 from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
+from cascadelab.rng import spawn
 from cascadelab.units import Coordinate, FloatArray, IntArray
 
 __all__ = ["ManyRuns", "simulate_paths"]
 
 #: Steps that every path is taken at once.
 BLOCK = 64
+
+
+#: Columns of a path, and where a single run has them.
+_FROM_RUN: dict[str, Callable[[Run], float | int | str]] = {
+    "lowest_price": lambda run: float(run.price.min()),
+    "highest_price": lambda run: float(run.price.max()),
+    "last_price": lambda run: float(run.price[-1]),
+    "lowest_fundamental_price": lambda run: float(run.fundamental_price.min()),
+    "closed_long_base": lambda run: run.closed_of("long"),
+    "closed_short_base": lambda run: run.closed_of("short"),
+    "bad_debt_quote": lambda run: run.bad_debt_quote,
+    "fund_after_quote": lambda run: run.fund_after_quote,
+    "shortfall_quote": lambda run: run.shortfall_quote,
+    "deleveraged_base": lambda run: run.deleveraged_base,
+    "fees_quote": lambda run: float(sum(batch.fees_quote for batch in run.batches)),
+    "backlog_base": lambda run: run.backlog_base,
+    "n_rounds": lambda run: run.n_rounds,
+    "n_halts": lambda run: len(run.halts),
+    "status": lambda run: run.status,
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +65,19 @@ class ManyRuns(Displayed):
         Losses beyond bankruptcy, before the fund.
     fund_after_quote, shortfall_quote : ndarray
         Fund at the end; losses nobody has paid.
-    n_rounds : ndarray of int
+    deleveraged_base : ndarray
+        Closed against counterparties, base units.
+    fees_quote : ndarray
+        Liquidation fees.
+    backlog_base : ndarray
+        Due and not closed at the end, base units.
+    n_rounds, n_halts : ndarray of int
+    status : ndarray of str
+        As :attr:`cascadelab.dynamics.Run.status`.
+    way : {"together", "one by one"}
+        How the paths were run; the numbers are the same to rounding.
+    reason : str
+        The part of the market for which paths were run one by one; empty else.
     """
 
     lowest_price: FloatArray = field(repr=False)
@@ -51,7 +89,14 @@ class ManyRuns(Displayed):
     bad_debt_quote: FloatArray = field(repr=False)
     fund_after_quote: FloatArray = field(repr=False)
     shortfall_quote: FloatArray = field(repr=False)
+    deleveraged_base: FloatArray = field(repr=False)
+    fees_quote: FloatArray = field(repr=False)
+    backlog_base: FloatArray = field(repr=False)
     n_rounds: IntArray = field(repr=False)
+    n_halts: IntArray = field(repr=False)
+    status: npt.NDArray[np.str_] = field(repr=False)
+    way: Literal["together", "one by one"]
+    reason: str = ""
 
     @property
     def n_paths(self) -> int:
@@ -59,9 +104,8 @@ class ManyRuns(Displayed):
         return len(self.last_price)
 
     def to_frame(self) -> pl.DataFrame:
-        """One row per path, a column per array."""
-        names = [name for name in self.__dataclass_fields__]
-        columns = {name: getattr(self, name) for name in names}
+        """One row per path: ``path``, and a column per array."""
+        columns = {name: getattr(self, name).tolist() for name in _FROM_RUN}
         return pl.DataFrame({"path": np.arange(self.n_paths), **columns})
 
     def summary(self) -> Summary:
@@ -70,28 +114,44 @@ class ManyRuns(Displayed):
         names = ["lowest_price", "closed_long_base", "closed_short_base", "bad_debt_quote"]
         rows = {name: np.quantile(getattr(self, name), levels) for name in names}
         share = float(np.mean(self.shortfall_quote > 0)) if self.n_paths else float("nan")
+        way = f"{self.way} ({self.reason})" if self.reason else self.way
         return Summary(
             title=f"{self.n_paths:,} paths",
-            rows=[("share of paths with an unpaid shortfall", share)],
+            rows=[("share of paths with an unpaid shortfall", share), ("run", way)],
             frame=pl.DataFrame({"quantile": levels, **rows}),
         )
 
 
 def simulate_paths(
-    market: Market, fundamental_price: npt.ArrayLike, *, step_s: float = 1.0
+    market: Market,
+    fundamental_price: npt.ArrayLike | DrawnPaths,
+    *,
+    step_s: float = 1.0,
+    index_price: npt.ArrayLike | None = None,
+    seed: int | None = None,
+    events: Sequence[AccountEvent] = (),
 ) -> ManyRuns:
     """Run the loop along many paths; the same answers as :func:`simulate` path by path.
+
+    Every market that :func:`simulate` takes is taken. Where nothing but prices, decay, check
+    interval and fund is involved, all paths advance together, which is several times faster; else
+    they are run one by one. The result says which, and why.
 
     Parameters
     ----------
     market : Market
-        With the last price as mark, fills at the last price of a batch, an engine without
-        latency or throughput cap, no halts, no mechanisms, no fee, and neither vault,
-        inventory nor auto-deleveraging: for those run :func:`simulate` on each path.
-    fundamental_price : array_like of shape (n_paths, n_steps + 1)
-        Quote per base, positive.
+    fundamental_price : array_like of shape (n_paths, n_steps + 1), or DrawnPaths
+        Quote per base, positive; or how to draw them.
     step_s : float
         Seconds.
+    index_price : array_like of shape (n_paths, n_steps + 1), optional
+        As in :func:`simulate`, one row per path.
+    seed : int, optional
+        Path i has stream i of the seed (:func:`cascadelab.rng.spawn`) for its own draws: first
+        its prices, if they are drawn, then the deleveraging order ``"unranked"``. Needed for
+        these two only.
+    events : sequence of Opening, TopUp or Funding
+        As in :func:`simulate`, the same on every path.
 
     Returns
     -------
@@ -100,20 +160,58 @@ def simulate_paths(
     Raises
     ------
     ParameterError
-        If the market has a part that is not supported here (it is named), or a price is not
-        positive and finite.
+        If a price is not positive and finite, shapes differ, or a seed is needed and missing.
     """
-    _check(market)
-    paths = np.asarray(fundamental_price, dtype=np.float64)
+    generators, paths = _drawn(market, fundamental_price, step_s, seed)
+    index = None if index_price is None else np.asarray(index_price, dtype=np.float64)
+    if index is not None and index.shape != paths.shape:
+        raise ParameterError(
+            f"index_price has shape {index.shape}; expected {paths.shape}, as fundamental_price. "
+            f"Pass one row per path."
+        )
+    reason = "events" if events else _reason(market)
+    if not reason:
+        return _Many(market, paths, step_s).run()
+    kept: dict[str, list[float | int | str]] = {name: [] for name in _FROM_RUN}
+    for i, path in enumerate(paths):
+        run = simulate(
+            market,
+            path,
+            step_s=step_s,
+            index_price=None if index is None else index[i],
+            generator=generators[i] if generators else None,
+            events=events,
+        )
+        for name, of_run in _FROM_RUN.items():
+            kept[name].append(of_run(run))
+    columns = {name: np.array(values) for name, values in kept.items()}
+    return ManyRuns(**columns, way="one by one", reason=reason)
+
+
+def _drawn(
+    market: Market, source: npt.ArrayLike | DrawnPaths, step_s: float, seed: int | None
+) -> tuple[list[np.random.Generator], FloatArray]:
+    """Random streams, one per path where any are needed, and the paths."""
+    is_drawn = isinstance(source, DrawnPaths)
+    if seed is None and (is_drawn or market.waterfall.ranking == "unranked"):
+        raise ParameterError(
+            "Paths are drawn, or the deleveraging order is, and no seed was given; expected one "
+            "seed, from which every path gets its own stream. Pass seed=..."
+        )
+    if isinstance(source, DrawnPaths):
+        streams = spawn(0 if seed is None else seed, source.n_paths)
+        return streams, np.array([source.draw(stream, step_s) for stream in streams])
+    paths = np.asarray(source, dtype=np.float64)
     if paths.ndim != 2 or paths.size == 0 or not (np.isfinite(paths) & (paths > 0)).all():
         raise ParameterError(
             f"fundamental_price has shape {paths.shape} or a price that is not positive and "
             f"finite; expected n_paths rows of prices. Correct the paths."
         )
-    return _Many(market, paths, step_s).run()
+    return [] if seed is None else spawn(seed, len(paths)), paths
 
 
-def _check(market: Market) -> None:
+def _reason(market: Market) -> str:
+    """First part of a market that paths cannot be taken through together; empty for none."""
     clock, rules = market.clock, market.waterfall
     parts = {
         "mark": market.mark.kind == "last",
@@ -125,13 +223,9 @@ def _check(market: Market) -> None:
         "fee_fraction": market.fee_fraction == 0,
         "waterfall": not (rules.ranking or rules.vault_base or rules.fund_base),
         "impact": np.isinf(market.impact.capacity_base),
+        "book": not market.book.is_inverse,
     }
-    for name, is_plain in parts.items():
-        if not is_plain:
-            raise ParameterError(
-                f"Market.{name} asks for more than many paths at once can do; expected its "
-                f"default. Run simulate() on each path."
-            )
+    return next((f"Market.{name}" for name, is_plain in parts.items() if not is_plain), "")
 
 
 class _Side:
@@ -233,8 +327,20 @@ class _Many:
             bad_debt_quote=self.debt,
             fund_after_quote=self.fund,
             shortfall_quote=self.unpaid,
+            deleveraged_base=np.zeros(len(self.paths)),
+            fees_quote=np.zeros(len(self.paths)),
+            backlog_base=np.zeros(len(self.paths)),
             n_rounds=self.n_rounds,
+            n_halts=np.zeros(len(self.paths), dtype=np.int64),
+            status=np.where(self._is_exhausted(), "exhausted", "subcritical"),
+            way="together",
         )
+
+    def _is_exhausted(self) -> npt.NDArray[np.bool_]:
+        sides = (self.longs, self.shorts)
+        n_reachable = [side.book.n_reachable for side in sides]
+        is_all = [side.n_due == n for side, n in zip(sides, n_reachable, strict=True)]
+        return np.asarray(is_all[0] & is_all[1] & (sum(n_reachable) > 0))
 
     def _advance(self, paths: IntArray, start: IntArray) -> IntArray:
         """Take each path to its next event or to the end of its block; returns steps taken."""
@@ -253,9 +359,11 @@ class _Many:
         taken = np.where(is_hit, first + 1, left)
         self.modes[paths] *= self.table[:, taken - 1].T
         now = moves[rows, taken - 1]
-        # Beyond the last step taken the block repeats it, so that extremes see only what was.
-        moves[steps >= taken[:, None]] = np.repeat(now, BLOCK - taken)
+        # Extremes see the steps that are over; one in which something is sold is not yet.
+        is_ahead = steps >= np.where(is_hit, first, left)[:, None]
+        moves[is_ahead] = -np.inf
         self.largest[paths] = np.maximum(self.largest[paths], moves.max(axis=1))
+        moves[is_ahead] = np.inf
         self.smallest[paths] = np.minimum(self.smallest[paths], moves.min(axis=1))
         self.last[paths] = now
         if is_hit.any():
@@ -264,6 +372,7 @@ class _Many:
 
     def _look(self, due: IntArray, step: IntArray) -> None:
         """Close what is due on some paths, each at its own step."""
+        everyone = due
         while due.size:
             self.n_rounds[due] += 1
             mark = self.last[due]
@@ -272,14 +381,15 @@ class _Many:
                 hit = against >= side.next_move[due]
                 if hit.any():
                     self._close(side, due[hit], step[hit], against[hit])
-            now = self.last[due]
-            self.largest[due] = np.maximum(self.largest[due], now)
-            self.smallest[due] = np.minimum(self.smallest[due], now)
             if not self.is_continuous:
-                return
+                break
+            now = self.last[due]
             is_due = now >= self.longs.next_move[due]
             is_due |= now <= -self.shorts.next_move[due]
             due, step = due[is_due], step[is_due]
+        now = self.last[everyone]
+        self.largest[everyone] = np.maximum(self.largest[everyone], now)
+        self.smallest[everyone] = np.minimum(self.smallest[everyone], now)
 
     def _close(self, side: _Side, paths: IntArray, step: IntArray, against: FloatArray) -> None:
         before, quantity = side.take(paths, against)
