@@ -15,13 +15,21 @@ from cascadelab.dynamics.engine import simulate
 from cascadelab.dynamics.events import Funding, Opening, TopUp
 from cascadelab.dynamics.fundamental import DrawnPaths, draw_path, draw_paths, ramp_path, shock_path
 from cascadelab.dynamics.many import ManyRuns, simulate_paths
-from cascadelab.dynamics.mechanisms import Liquidation, LoopState, MomentumFlow, PanicDepth
+from cascadelab.dynamics.mechanisms import (
+    Channel,
+    Liquidation,
+    LoopState,
+    Mechanism,
+    MomentumFlow,
+    PanicDepth,
+)
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import CircuitBreaker, Clock, Market, MarkRule
 from cascadelab.dynamics.slices import FlatInverseRules
 
 __all__ = [
     "Attribution",
+    "Channel",
     "CircuitBreaker",
     "Clock",
     "CrossBook",
@@ -35,6 +43,7 @@ __all__ = [
     "ManyRuns",
     "MarkRule",
     "Market",
+    "Mechanism",
     "MomentumFlow",
     "Opening",
     "PanicDepth",

@@ -12,7 +12,7 @@ import polars as pl
 
 from cascadelab.cascade import Cascade, solve
 from cascadelab.display import Displayed, Summary
-from cascadelab.dynamics.mechanisms import Liquidation, LoopState, Mechanism
+from cascadelab.dynamics.mechanisms import Liquidation, LoopState, Mechanism, completed
 from cascadelab.errors import ParameterError
 from cascadelab.flow import UniformFlow
 from cascadelab.impact import Impact
@@ -68,6 +68,10 @@ def channel_gains(mechanisms: Sequence[Mechanism], impact: Impact, move: float) 
         In the order given. Selling channels are counted at undisturbed depth, and what depth
         channels add is theirs, so that the sum is :math:`\lambda(y)\,dQ/dy`.
     """
+    return _gains([completed(m) for m in mechanisms], impact, move)
+
+
+def _gains(mechanisms: Sequence[Mechanism], impact: Impact, move: float) -> dict[str, float]:
     slope = float(impact.slope(_sold(mechanisms, move)))
     plain = LoopState(move=move, slope=slope)
     gains = {m.name: m.gain(plain) for m in mechanisms}
@@ -175,6 +179,7 @@ def solve_channels(
     price by undisturbed impact over the depth left when its threshold is passed. Where depth is
     withdrawn to nothing the status is ``"book_exhausted"``.
     """
+    mechanisms = [completed(m) for m in mechanisms]
     alone = [m for m in mechanisms if isinstance(m, Liquidation)]
     if len(alone) != 1:
         raise ParameterError(
@@ -188,7 +193,7 @@ def solve_channels(
             quantity_base=plain.quantity_base,
             n_rounds=plain.n_rounds,
             status=plain.status,
-            gains=channel_gains(mechanisms, impact, plain.move),
+            gains=_gains(mechanisms, impact, plain.move),
             plain=plain,
         )
     if not (np.isfinite(shock) and shock >= 0):
@@ -201,7 +206,7 @@ def solve_channels(
         status = "exhausted"
     gains = {m.name: math.nan for m in mechanisms}
     if np.isfinite(move) and status != "book_exhausted":
-        gains = channel_gains(mechanisms, impact, move)
+        gains = _gains(mechanisms, impact, move)
     return ChannelCascade(
         shock=float(shock),
         move=move,
@@ -283,7 +288,7 @@ class _Integral:
         edges = np.linspace(low, high, _PANELS + 1)
         half = 0.5 * np.diff(edges)[:, None]
         at = (edges[:-1, None] + half * (_NODES + 1.0)).ravel()
-        gains = [sum(channel_gains(self.mechanisms, self.impact, u).values()) for u in at.tolist()]
+        gains = [sum(_gains(self.mechanisms, self.impact, u).values()) for u in at.tolist()]
         return float(np.dot((half * _WEIGHTS).ravel(), gains))
 
 
@@ -335,10 +340,11 @@ def critical_point(
     tuple of float
         ``(y_c, s_c)``; NaN twice if the gain stays below 1.
     """
+    mechanisms = [completed(m) for m in mechanisms]
     forced = next(m for m in mechanisms if isinstance(m, Liquidation))
 
     def excess(move: float) -> float:
-        return sum(channel_gains(mechanisms, impact, move).values()) - 1.0
+        return sum(_gains(mechanisms, impact, move).values()) - 1.0
 
     grid = np.linspace(0.0, largest_move, n_grid + 1)
     above = next((i for i, y in enumerate(grid.tolist()) if excess(y) >= 0), -1)
@@ -418,9 +424,10 @@ def attribute(
         Without channel c the amplification is :math:`1/(1-g+g_c)`, infinite where that is not
         below a gain of 1.
     """
+    mechanisms = [completed(m) for m in mechanisms]
     whole = solve_channels(mechanisms, impact, shock)
     at = whole.move if at_move is None else at_move
-    gains = channel_gains(mechanisms, impact, at)
+    gains = _gains(mechanisms, impact, at)
     total = sum(gains.values())
     without = []
     for mechanism in mechanisms:

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from cascadelab.dynamics.decay import signed_move
 from cascadelab.dynamics.events import AccountEvent
 from cascadelab.dynamics.live import LiveBook
-from cascadelab.dynamics.mechanisms import LoopState, depth_factor
+from cascadelab.dynamics.mechanisms import LoopState
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import Market
 from cascadelab.dynamics.settle import AnySide, Batch, Till
 from cascadelab.dynamics.side import SideState
 from cascadelab.dynamics.slices import price_of_worth, worth
-from cascadelab.errors import BookExhausted, ParameterError
+from cascadelab.dynamics.stepping import Actors, QuietSteps
+from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.units import FloatArray
 
@@ -180,7 +181,7 @@ class _Engine:
         self.budget = clock.capacity_base_per_s * step_s
         self.is_capped = math.isfinite(self.budget)
         self.has_depth = math.isfinite(market.impact.capacity_base)
-        self.traders = [m for m in market.mechanisms if m.acts_each_step]
+        self.actors = Actors(market.mechanisms)
         self.refill, self.centre = 1.0, float(self.shock[0])
         self.halted: list[tuple[int, int]] = []
         self.batches: list[Batch] = []
@@ -189,14 +190,30 @@ class _Engine:
         window = round(market.mark.window_s / step_s)
         self.window = max(window, 1)
         self.basis = np.zeros(self.n + 1) if market.mark.kind == "basis" else None
+        self.quiet = self._quiet_steps() if self.actors.act_each_step else None
+
+    def _quiet_steps(self) -> QuietSteps:
+        return QuietSteps(
+            actors=self.actors,
+            shock=self.shock.tolist(),
+            index=[] if self.market.mark.kind == "last" else self.index.tolist(),
+            basis=self.basis,
+            window=self.window,
+            weights=self.weights.tolist(),
+            factors=self.table[:, 0].tolist(),
+            slope=self.slope,
+            every=self.every,
+        )
 
     # ------------------------------------------------------------------ quiet steps
 
     def run(self) -> None:
+        if self.quiet is not None:
+            self._run_stepwise(self.quiet)
+            return
         k, size = 0, FIRST_BLOCK
         while k < self.n:
-            end = min(k + (1 if self.traders else size), self.n)
-            end = self._forced_end(k, end)
+            end = self._forced_end(k, min(k + size, self.n))
             moves = self._moves(k, end)
             hit = self._first_event(k, moves)
             if hit < 0:
@@ -207,6 +224,51 @@ class _Engine:
             self.before[k : k + hit + 1] = self.after[k : k + hit + 1] = moves[: hit + 1]
             self._decay(hit + 1)
             k, size = self._event(k + hit) + 1, FIRST_BLOCK
+
+    def _run_stepwise(self, quiet: QuietSteps) -> None:
+        """Step by step, since a channel acts at each; books are asked where something is due."""
+        k = 0
+        while k < self.n:
+            k = self._pass_quiet(quiet, k, self._forced_end(k, self.n + 1) - 1)
+            if k < self.n:
+                self.before[k] = self._moves(k, k + 1)[0]
+                self._decay(1)
+                k = self._event(k) + 1
+
+    def _pass_quiet(self, quiet: QuietSteps, k: int, end: int) -> int:
+        """Steps from `k` up to `end` in which nothing is due; returns the first one left."""
+        actors, shock, slope = quiet.actors, quiet.shock, quiet.slope
+        last = LoopState(move=self.last_move, slope=0.0)
+        longs, shorts = self.longs.next_move, self.shorts.next_move
+        band = math.inf if self.market.breaker is None else self.market.breaker.band
+        modes: list[float] = self.modes.tolist()
+        start, before, after = k, list[float](), list[float]()
+        while k < min(end, self.n):
+            faded = [mode * factor for mode, factor in zip(modes, quiet.factors, strict=True)]
+            state = sum(faded)
+            move = shock[k] + (slope * state if slope is not None else self._depression(state))
+            mark, raised = quiet.mark(k, move), actors.raised(move)
+            is_due = mark + raised >= longs or raised - mark >= shorts
+            if (is_due and k % quiet.every == 0) or abs(move - self.centre) >= band:
+                break
+            sold = actors.sold(last, move)
+            last = LoopState(move=move, slope=0.0)
+            if sold != 0.0:
+                scaled = sold / (self.refill * actors.depth(last))
+                faded = [m + scaled * w for m, w in zip(faded, quiet.weights, strict=True)]
+                state = sum(faded)
+            modes = faded
+            before.append(move)
+            after.append(
+                shock[k] + (slope * state if slope is not None else self._depression(state))
+            )
+            k += 1
+            if abs(after[-1] - self.centre) >= band:
+                break
+        self.before[start:k], self.after[start:k] = before, after
+        self.modes, self.last_move = np.array(modes), last.move
+        is_outside = k > start and abs(after[-1] - self.centre) >= band
+        return self._halt(k - 1) + 1 if is_outside else k
 
     def _forced_end(self, k: int, end: int) -> int:
         """A block ends with the next release, and at once while something waits for capacity."""
@@ -243,7 +305,7 @@ class _Engine:
         return first if is_due[first] else -1
 
     def _is_forced(self, step: int) -> bool:
-        if self.traders or self.longs.open_base > 0 or self.shorts.open_base > 0:
+        if self.longs.open_base > 0 or self.shorts.open_base > 0:
             return True
         if self.live is not None and self.live.next_step <= step:
             return True
@@ -311,18 +373,17 @@ class _Engine:
 
     def _trigger(self, mark: float, step: int) -> None:
         release = step + self.late
-        if mark >= self.longs.next_move:
-            self.longs.trigger(mark, release, step)
-        if -mark >= self.shorts.next_move:
-            self.shorts.trigger(-mark, release, step)
+        raised = self.actors.raised(mark)
+        if mark + raised >= self.longs.next_move:
+            self.longs.trigger(mark + raised, release, step)
+        if raised - mark >= self.shorts.next_move:
+            self.shorts.trigger(raised - mark, release, step)
 
     def _trade(self, move: float) -> None:
         """Orders of mechanisms that trade at every step, on the move since the last step."""
-        if not self.traders:
-            return
-        state = LoopState(move=self.last_move, slope=0.0)
-        sold = sum(mechanism.flow(state, move) for mechanism in self.traders)
-        self._push(sold, move)
+        if self.actors.traders:
+            last = LoopState(move=self.last_move, slope=0.0)
+            self._push(self.actors.sold(last, move), move)
 
     def _push(self, sold: float, move: float) -> None:
         """Add sold (bought: negative) quantity to the impact state, scaled by depth."""
@@ -330,12 +391,9 @@ class _Engine:
 
     def _depth(self, move: float) -> float:
         """Depth over undisturbed depth at a move: halts refill it, mechanisms take it away."""
-        if not self.market.mechanisms:
+        if not self.actors.deepeners:
             return self.refill
-        depth = self.refill * depth_factor(self.market.mechanisms, LoopState(move=move, slope=0.0))
-        if depth <= 0.0:
-            raise BookExhausted(self.longs.open_base + self.shorts.open_base, 0.0)
-        return depth
+        return self.refill * self.actors.depth(LoopState(move=move, slope=0.0))
 
     def _sell(self, step: int, move: float, budget: float) -> tuple[float, float]:
         total = 0.0

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-import numpy as np
-
-from cascadelab.errors import require_positive
+from cascadelab.errors import ParameterError, require_positive
 from cascadelab.flow import ForcedFlow
 from cascadelab.ledger_flow import LedgerFlow
 
-__all__ = ["Liquidation", "LoopState", "Mechanism", "MomentumFlow", "PanicDepth", "depth_factor"]
+__all__ = [
+    "Channel",
+    "Liquidation",
+    "LoopState",
+    "Mechanism",
+    "MomentumFlow",
+    "PanicDepth",
+    "completed",
+    "depth_factor",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,10 +75,19 @@ class Mechanism(Protocol):
         ...
 
 
-class _Silent:
-    """Answers of a channel that does nothing."""
+class Channel:
+    """Answers of a channel that does nothing: what a mechanism of your own can inherit.
 
-    acts_each_step = False
+    Set `name` (the class's name if left out), and `acts_each_step` where orders are to enter at
+    every step of a simulation; override what the channel does.
+    """
+
+    name: str = ""
+    acts_each_step: bool = False
+
+    def gain(self, state: LoopState) -> float:
+        """No gain."""
+        return 0.0
 
     def flow(self, state: LoopState, move: float) -> float:
         """No flow."""
@@ -87,7 +103,7 @@ class _Silent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liquidation(_Silent):
+class Liquidation(Channel):
     """Forced sales of a curve or a book: the mechanism the package is named after.
 
     Parameters
@@ -110,7 +126,7 @@ class Liquidation(_Silent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PanicDepth(_Silent):
+class PanicDepth(Channel):
     r"""Makers withdraw as the price falls: the slope grows as :math:`\lambda_0 e^{y/\ell}`.
 
     Parameters
@@ -142,7 +158,7 @@ class PanicDepth(_Silent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MomentumFlow(_Silent):
+class MomentumFlow(Channel):
     r"""Trend followers sell :math:`a` base units per unit of the last fall, and buy after a rise.
 
     Parameters
@@ -172,6 +188,56 @@ class MomentumFlow(_Silent):
         return self.base_per_move * (move - state.move)
 
 
+class _Completed:
+    """A mechanism whose class leaves out what it has no answer to."""
+
+    def __init__(self, mechanism: object) -> None:
+        self.mechanism = mechanism
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.mechanism, name)
+
+
+def completed(mechanism: object) -> Mechanism:
+    """Return the mechanism, with silent answers for those its class does not have.
+
+    Parameters
+    ----------
+    mechanism : object
+        Has `gain`; may have `flow`, `margin`, `depth`, `name` and `acts_each_step`. One with a
+        flow and no `acts_each_step` is taken to act at each step.
+
+    Raises
+    ------
+    ParameterError
+        If it has no `gain`, or an answer is not callable.
+    """
+    kind = type(mechanism)
+    for answer in ("gain", "flow", "margin", "depth"):
+        is_needed = answer == "gain"
+        if not callable(getattr(mechanism, answer, None)) and (
+            is_needed or hasattr(mechanism, answer)
+        ):
+            raise ParameterError(
+                f"Mechanism {kind.__name__} has no method {answer}; expected gain(state), and what "
+                f"it does of flow(state, move), margin(state) and depth(state). Add the method, or "
+                f"inherit from cascadelab.dynamics.Channel."
+            )
+    missing = {
+        answer: getattr(Channel, answer)
+        for answer in ("flow", "margin", "depth")
+        if not hasattr(mechanism, answer)
+    }
+    if not getattr(mechanism, "name", ""):
+        missing["name"] = kind.__name__
+    if not hasattr(mechanism, "acts_each_step"):
+        missing["acts_each_step"] = hasattr(mechanism, "flow")
+    if not missing:
+        return cast("Mechanism", mechanism)
+    full = type(kind.__name__, (_Completed,), missing)
+    return cast("Mechanism", full(mechanism))
+
+
 def depth_factor(mechanisms: Sequence[Mechanism], state: LoopState) -> float:
     """Depth left under all channels, product of their factors."""
-    return float(np.prod([mechanism.depth(state) for mechanism in mechanisms]))
+    return math.prod(mechanism.depth(state) for mechanism in mechanisms)

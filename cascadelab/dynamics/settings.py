@@ -9,7 +9,7 @@ from typing import Literal
 
 from cascadelab.dynamics.book import SliceBook
 from cascadelab.dynamics.decay import Decay, Permanent, warn_of_manipulation
-from cascadelab.dynamics.mechanisms import Mechanism
+from cascadelab.dynamics.mechanisms import Mechanism, completed
 from cascadelab.errors import ParameterError, require_positive
 from cascadelab.impact import Impact
 from cascadelab.margin.waterfall import WaterfallRules
@@ -114,7 +114,8 @@ class Market:
         Price of a batch: the price once it is sold, or its average along the book.
     breaker : CircuitBreaker or None
     mechanisms : sequence of Mechanism
-        Channels beside liquidation.
+        Channels beside liquidation: their orders enter at every step, the margins they raise
+        shift thresholds, the depth they take away deepens impact.
 
     Raises
     ------
@@ -144,4 +145,5 @@ class Market:
             raise ParameterError.out_of_range(self, "fee_fraction", "[0, 1)")
         if self.fill not in ("last", "average"):
             raise ParameterError.unknown("fill", str(self.fill), ("last", "average"))
+        object.__setattr__(self, "mechanisms", tuple(completed(m) for m in self.mechanisms))
         warn_of_manipulation(self.impact, self.decay)

@@ -105,8 +105,10 @@ class Till:
             gap = side.sign * (unit - bankrupt) * kept
             split = self._split(gap, kept, unit)
         side.done_base += quantity
-        paid = min(split.loss, self.fund + split.to_fund)
-        self.fund += split.to_fund - paid
+        available = self.fund + split.to_fund
+        paid = min(split.loss, available)
+        # In this order a fund that pays all it has ends at 0, and not at a rounding below.
+        self.fund = available - paid
         parts = [taken * part / sum(aside) if part > 0 else 0.0 for part in aside]
         return Batch(
             step=step, sign=side.sign, first=first, quantities_base=sizes, price=price,
