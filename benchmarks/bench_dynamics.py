@@ -127,6 +127,30 @@ def a_day() -> list[Ratio]:
     ]
 
 
+def channels() -> Ratio:
+    """A day in which trend followers trade at every step and makers withdraw."""
+    plain, path = day_market(100_000, ""), day_path()
+    trend = 0.1 / plain.impact.slope_per_base
+    busy = dataclasses.replace(
+        plain,
+        mechanisms=(
+            dynamics.MomentumFlow(base_per_move=trend),
+            dynamics.PanicDepth(scale=30.0),
+        ),
+    )
+    run = dynamics.simulate(busy, path)
+    return Ratio(
+        job="a day of seconds, 1e5 accounts, with momentum and panic at every step",
+        baseline="the same without channels",
+        ratio=compare(
+            lambda: dynamics.simulate(busy, path), lambda: dynamics.simulate(plain, path)
+        ),
+        floor=1 / 20,
+        n_rounds=7,
+        note=f"{len(run.batches):,} batches; at most 20 times the plain day",
+    )
+
+
 def many_paths() -> Ratio:
     market = day_market(100_000, "")
     paths = dynamics.draw_paths(
@@ -254,6 +278,7 @@ def ratios() -> list[Ratio]:
     """Return all ratios of this file."""
     return [
         *a_day(),
+        channels(),
         many_paths(),
         cross_margin(),
         one_shock("one shock, 1e5 accounts, tranches, fund and ADL", 0.25, 0.002),

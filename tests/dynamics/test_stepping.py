@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,3 +190,14 @@ def test_depth_withdrawn_to_nothing_stops_the_run():
     market = even_market(0.3, mechanisms=[Gone()])
     with pytest.raises(BookExhausted):
         dynamics.simulate(market, dynamics.shock_path(PRICE, 5.0, 3))
+
+
+def test_the_guide_runs_from_top_to_bottom():
+    text = (Path(__file__).parents[2] / "docs" / "dynamics.md").read_text(encoding="utf-8")
+    lines = [line[4:] if line.startswith("    ") else "" for line in text.splitlines()]
+    code = "\n".join(lines)
+    assert code.count("simulate(") >= 3
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/dynamics.md", "exec"), names)
+    assert names["run"].account_events().height == 3
+    assert names["many"].way == "one by one"
