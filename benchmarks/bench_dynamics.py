@@ -248,7 +248,11 @@ def shock_market(slope: float, fund: float) -> tuple[dynamics.Market, cl.LedgerF
 
 
 def one_shock(job: str, slope: float, fund: float) -> Ratio:
-    """Tranches, fund and ADL on an unsorted book against the plain cascade of the longs."""
+    """Tranches, fund and ADL against the plain cascade of the longs, whose book is not sorted.
+
+    The full book is as slice_book leaves it: cut into slices and ordered by price; thresholds,
+    running sums and ranks are worked out anew.
+    """
     market, flow = shock_market(slope, fund)
     path = dynamics.shock_path(market.coordinate, -math.log(0.9), 1)
 

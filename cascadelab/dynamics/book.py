@@ -102,6 +102,9 @@ class SliceBook:
         Whether sizes are faces in quote, and cash is coin.
     n_slices_at_most : int
         As given to :func:`slice_book`.
+    by_price : tuple of ndarray, optional
+        Places of longs by falling trigger and of shorts by rising trigger, the order in every
+        coordinate; checked before it is used.
     """
 
     ledger: Ledger
@@ -113,6 +116,7 @@ class SliceBook:
     rules: CloseRules | None = None
     is_inverse: bool = False
     n_slices_at_most: int = 10
+    by_price: tuple[IntArray, IntArray] | None = field(default=None, repr=False)
     _sides: dict[tuple[Coordinate, float], SideBook] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -131,15 +135,13 @@ class SliceBook:
 
     def _sorted(self, coordinate: Coordinate, sign: float) -> SideBook:
         fall = Coordinate(reference_price=coordinate.reference_price, scale=coordinate.scale)
-        chosen = np.flatnonzero(self.size_base > 0 if sign > 0 else self.size_base < 0)
-        level = fall.move_to(self.trigger_price[chosen])
-        if sign < 0:
-            np.negative(level, out=level)
-        is_never = ~np.isfinite(level)
-        if is_never.any():
-            level[is_never] = np.inf
-        ranks, thresholds = stable_order(level)
-        order = chosen[ranks]
+        found = self._ordered_before(fall, sign)
+        if found is None:
+            chosen = np.flatnonzero(self.size_base * sign > 0)
+            ranks, thresholds = stable_order(self._levels(fall, sign, chosen))
+            order = chosen[ranks]
+        else:
+            order, thresholds = found
         sizes = self.size_base[order]
         np.abs(sizes, out=sizes)
         cumulative = np.empty(len(order) + 1)
@@ -153,6 +155,26 @@ class SliceBook:
             sizes_base=sizes,
             cumulative_base=cumulative,
         )
+
+    def _levels(self, fall: Coordinate, sign: float, at: IntArray) -> FloatArray:
+        """Moves against a side at which some slices are due; infinite where never."""
+        level = fall.move_to(self.trigger_price[at])
+        if sign < 0:
+            np.negative(level, out=level)
+        is_never = ~np.isfinite(level)
+        if is_never.any():
+            level[is_never] = np.inf
+        return level
+
+    def _ordered_before(self, fall: Coordinate, sign: float) -> tuple[IntArray, FloatArray] | None:
+        """Order by price and its thresholds, if it is the order of this side as it stands."""
+        if self.by_price is None or sum(map(len, self.by_price)) != self.n_slices:
+            return None
+        order = self.by_price[0 if sign > 0 else 1]
+        thresholds = self._levels(fall, sign, order)
+        is_order = (thresholds[1:] >= thresholds[:-1]).all()
+        is_side = is_order and (self.size_base[order] * sign > 0).all()
+        return (order, thresholds) if is_side else None
 
     def prepare(self, coordinate: Coordinate) -> SliceBook:
         """Sort both sides now; returns the same book for chaining."""
@@ -212,6 +234,7 @@ def slice_book(ledger: Ledger, rules: CloseRules, *, n_slices: int = 10) -> Slic
         bankruptcy_price=np.where(np.isfinite(bankrupt), bankrupt, np.inf if is_inverse else 0.0),
         maintenance_rate=_maintenance_rate(ledger, first, is_inverse=is_inverse),
         rules=rules,
+        by_price=_by_price(size, trigger),
         is_inverse=is_inverse,
         n_slices_at_most=n_slices,
     )
@@ -230,6 +253,12 @@ def _check(ledger: Ledger, n_slices: int) -> None:
         )
     if n_slices < 1:
         raise ParameterError(f"n_slices is {n_slices!r}; expected at least 1. Pass a count.")
+
+
+def _by_price(size: FloatArray, trigger: FloatArray) -> tuple[IntArray, IntArray]:
+    """Places of longs by falling and of shorts by rising trigger price; never due comes last."""
+    longs, shorts = np.flatnonzero(size > 0), np.flatnonzero(size < 0)
+    return longs[stable_order(-trigger[longs])[0]], shorts[stable_order(trigger[shorts])[0]]
 
 
 def _maintenance_rate(ledger: Ledger, trigger: FloatArray, *, is_inverse: bool) -> FloatArray:

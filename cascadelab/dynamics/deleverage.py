@@ -102,14 +102,15 @@ class DeleverageQueue:
     def _quick_scores(self, first: int, mark: float) -> FloatArray:
         """Score of every slice from `first` on, up to a factor that is common to all.
 
-        0 where there is no equity or, but for Hyperliquid, no profit.
+        0 where there is no equity; but for Hyperliquid at most 0 where there is no profit.
         """
         sign, entry = self.side.sign, self.entry[first:]
         profit, equity = self.profit[first:], self.equity[first:]
         quick = self.quick[first:]
-        np.subtract(mark, entry, out=profit)
-        if sign < 0:
-            np.negative(profit, out=profit)
+        if sign > 0:
+            np.subtract(mark, entry, out=profit)
+        else:
+            np.subtract(entry, mark, out=profit)
         np.add(self.margin[first:], profit, out=equity)
         near = NEAR_BANKRUPT * mark
         is_bankrupt = equity < -near
@@ -126,8 +127,9 @@ class DeleverageQueue:
             np.divide(profit * rate, np.multiply(equity, wallet, out=equity), out=quick)
         else:
             np.divide(profit, np.multiply(equity, entry, out=equity), out=quick)
-        quick[is_bankrupt] = 0.0
-        return np.maximum(quick, 0.0, out=quick)
+        if is_bankrupt.any():
+            quick[is_bankrupt] = 0.0
+        return quick
 
     def _least_wallet(self, first: int) -> FloatArray:
         sizes = self.side.sizes[first:]

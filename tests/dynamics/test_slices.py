@@ -159,3 +159,32 @@ def test_tiers_lower_the_target_of_what_is_left():
 def test_no_slices_are_refused():
     with pytest.raises(ParameterError, match="n_slices is 0"):
         dynamics.slice_book(two_sides(), FlatRules(), n_slices=0)
+
+
+@pytest.mark.parametrize("scale", ["price", "log"])
+def test_the_order_found_when_cutting_is_the_order_of_thresholds(scale):
+    rng = np.random.default_rng(4)
+    n = 500
+    ledger = cl.Ledger.from_arrays(
+        entry_price=(100.0 * np.exp(0.05 * rng.standard_normal(n))).round(1),
+        size_base=np.where(rng.random(n) < 0.5, 1.0, -1.0) * rng.uniform(0.5, 2.0, n),
+        leverage=rng.integers(1, 30, n).astype(float),
+    )
+    coordinate = cl.Coordinate(reference_price=100.0, scale=scale)
+    book = dynamics.slice_book(ledger, FlatRules())
+    unordered = dataclasses.replace(book, by_price=None)
+    # Changed by hand, the order no longer holds and is found anew.
+    moved = dataclasses.replace(book, trigger_price=book.trigger_price[::-1].copy())
+    turned = dataclasses.replace(book, size_base=-book.size_base)
+    assert book.by_price is not None
+    for sign in (1.0, -1.0):
+        side, plain = book.side(coordinate, sign), unordered.side(coordinate, sign)
+        assert_allclose(side.thresholds, plain.thresholds, rtol=1e-15)
+        assert_allclose(side.sizes_base, plain.sizes_base)
+        for changed in (moved, turned):
+            found = changed.side(coordinate, sign)
+            assert (np.diff(found.thresholds[: found.n_reachable]) >= 0).all()
+            assert_allclose(
+                found.cumulative_base[-1],
+                np.abs(changed.size_base[changed.size_base * sign > 0]).sum(),
+            )
