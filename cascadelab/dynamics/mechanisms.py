@@ -197,6 +197,9 @@ class _Completed:
     def __getattr__(self, name: str) -> object:
         return getattr(self.mechanism, name)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return completed, (self.mechanism,)
+
 
 def completed(mechanism: object) -> Mechanism:
     """Return the mechanism, with silent answers for those its class does not have.

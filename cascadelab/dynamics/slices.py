@@ -254,6 +254,9 @@ def _share_to_target(
 
     low, high = np.zeros_like(value), np.ones_like(value)
     is_hopeless = spare(high) <= 0
+    if buffer == 0.0:
+        # Just due, an account is at the target already: any share will do.
+        return np.where(is_hopeless, 1.0, 0.0)
     for _ in range(60):
         middle = 0.5 * (low + high)
         is_enough = spare(middle) >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,45 @@ def test_a_mechanism_without_a_gain_is_refused():
 
     with pytest.raises(ParameterError, match="Odd has no method flow"):
         solve_channels([Liquidation(curve=CURVE), Odd()], cl.LinearImpact(slope_per_base=0.1), 1.0)
+
+
+def test_a_market_with_a_mechanism_of_ones_own_goes_to_other_processes():
+    market = even_market(0.3, mechanisms=[RisingMargin(0.2)])
+    again = pickle.loads(pickle.dumps(market))
+    path = dynamics.shock_path(PRICE, 4.0, 3)
+    first, second = dynamics.simulate(market, path), dynamics.simulate(again, path)
+    assert first.to_frame().equals(second.to_frame())
+    assert again.mechanisms[0].name == "rising margin"
+
+
+@pytest.mark.parametrize("name", ["plain", "latency", "halts"])
+def test_events_channels_and_halts_go_together(name):
+    market = random_market(
+        11, "bybit", **({"clock": dynamics.Clock(), "mechanisms": CHANNELS} | SETTINGS[name])
+    )
+    events = [
+        dynamics.Funding(at_s=31.0, rate=0.004),
+        dynamics.TopUp(at_s=45.0, account="7", margin_quote=3.0),
+        *(
+            dynamics.Opening(
+                at_s=10.0 * i, account=f"new {i}", size_base=(-1.0) ** i, margin_quote=2.0 + i % 5
+            )
+            for i in range(20)
+        ),
+    ]
+    path = rough_path(11)[:250]
+    fast = dynamics.simulate(market, path, events=events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Engine, "_pass_quiet", lambda self, quiet, k, end: k)
+        slow = dynamics.simulate(market, path, events=events)
+    assert_allclose(fast.moves_after, slow.moves_after, atol=1e-9)
+    assert_allclose(fast.closed_base, slow.closed_base, rtol=1e-9)
+    assert fast.account_events().height == 22
+    fast.check()
+    assert abs(fast.margins()["cash_quote"].sum()) < 1e-8
+    # An event that falls into a halt happens once it is over.
+    for step in fast.account_events()["step"].to_list():
+        assert not any(first < step <= last for first, last in fast.halts)
 
 
 def test_depth_withdrawn_to_nothing_stops_the_run():
