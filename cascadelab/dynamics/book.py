@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from cascadelab.dynamics.slices import CloseRules, cut_positions, worth
 from cascadelab.errors import ParameterError
@@ -57,6 +58,12 @@ class SideBook:
     def bankruptcy_between(self, first: int, last: int) -> FloatArray:
         """Bankruptcy prices of the slices from `first` up to `last`, without ordering all."""
         return self.slices.bankruptcy_price[self.order[first:last]]
+
+    def last_between(self, first: int, last: int) -> npt.NDArray[np.bool_] | None:
+        """Whether slices from `first` up to `last` end their positions; None: each does."""
+        if not self.slices.has_parts:
+            return None
+        return self.slices.is_last[self.order[first:last]]
 
     @cached_property
     def entry_price(self) -> FloatArray:
@@ -120,6 +127,18 @@ class SliceBook:
     _sides: dict[tuple[Coordinate, float], SideBook] = field(
         default_factory=dict, repr=False, init=False
     )
+
+    @cached_property
+    def is_last(self) -> npt.NDArray[np.bool_]:
+        """Whether nothing of its position follows a slice, shape (n_slices,)."""
+        last = np.zeros(len(self.row), dtype=bool)
+        last[len(self.row) - 1 - np.unique(self.row[::-1], return_index=True)[1]] = True
+        return last
+
+    @cached_property
+    def has_parts(self) -> bool:
+        """Whether a position is closed in more than one slice."""
+        return len(self.row) > self.ledger.n_positions
 
     @property
     def n_slices(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cascadelab.dynamics.book import SideBook, SliceBook, stable_order
 from cascadelab.dynamics.deleverage import OpenSlices, fill_from_ranking
@@ -28,7 +29,7 @@ LARGEST_HEAP = 4096
 _SLICE = np.dtype(
     [
         ("level", "f8"), ("size", "f8"), ("bankrupt", "f8"), ("entry", "f8"), ("margin", "f8"),
-        ("rate", "f8"), ("row", "i8"), ("version", "i8"),
+        ("rate", "f8"), ("row", "i8"), ("version", "i8"), ("is_last", "?"),
     ]
 )  # fmt: skip
 
@@ -104,6 +105,7 @@ class LiveSide(DueLine):
         found["bankrupt"], found["row"] = side.bankruptcy_price, rows[side.row]
         found["entry"], found["margin"] = side.entry_price, side.margin_per_base
         found["rate"] = side.maintenance_rate
+        found["is_last"] = side.slices.is_last[side.order]
         found["version"] = self.positions.version[found["row"]]
         return found
 
@@ -211,6 +213,10 @@ class LiveSide(DueLine):
     def bankrupt(self, first: int, n_slices: int) -> FloatArray:
         """Bankruptcy prices of some slices that are due, shape (n_slices,), quote per base."""
         return np.ascontiguousarray(self._due["bankrupt"][first : first + n_slices])
+
+    def ends(self, first: int, n_slices: int) -> npt.NDArray[np.bool_] | None:
+        """Whether some slices end their positions, shape (n_slices,)."""
+        return np.ascontiguousarray(self._due["is_last"][first : first + n_slices])
 
     def record(self) -> SideBook:
         """Slices in the order in which they fell due, as the fills of a run need them."""

@@ -236,6 +236,13 @@ class _Side:
         self.bounds = np.append(book.thresholds, np.inf)
         owed = np.cumsum(book.sizes_base * book.bankruptcy_price)
         self.owed = np.concatenate([[0.0], owed])
+        #: The same of slices that end their positions: the surplus of others is the account's.
+        self.owed_at_end, self.base_at_end = self.owed, book.cumulative_base
+        self.ends = book.last_between(0, len(book.order))
+        if self.ends is not None:
+            sizes = np.where(self.ends, book.sizes_base, 0.0)
+            self.base_at_end = np.concatenate([[0.0], np.cumsum(sizes)])
+            self.owed_at_end = np.concatenate([[0.0], np.cumsum(sizes * book.bankruptcy_price)])
         #: Bankruptcy against the side: where it rises along the slices, losers come first.
         self.against = -book.sign * book.bankruptcy_price
         self.is_ordered = bool((np.diff(self.against) >= 0).all())
@@ -254,16 +261,16 @@ class _Side:
     def settle(
         self, paths: IntArray, before: IntArray, price: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Gains and losses beyond bankruptcy of the slices just taken, per path."""
+        """Surplus of positions that end, and losses beyond bankruptcy, of what was just taken."""
         if not self.is_ordered:
             return self._settle_each(paths, before, price)
         after, owed, base = self.n_due[paths], self.owed, self.book.cumulative_base
         worse = self.against.searchsorted(-self.sign * price, side="left")
         last = np.minimum(np.maximum(worse, before), after)
         lost = self.sign * (owed[last] - owed[before] - price * (base[last] - base[before]))
-        net = self.sign * (price * (base[after] - base[before]) - owed[after] + owed[before])
-        losses = np.maximum(lost, 0.0)
-        return np.maximum(net + losses, 0.0), losses
+        owed, base = self.owed_at_end, self.base_at_end
+        won = self.sign * (price * (base[after] - base[last]) - owed[after] + owed[last])
+        return np.maximum(won, 0.0), np.maximum(lost, 0.0)
 
     def _settle_each(
         self, paths: IntArray, before: IntArray, price: FloatArray
@@ -275,8 +282,11 @@ class _Side:
         gap = self.sign * (np.repeat(price, counts) - self.book.bankruptcy_price[at])
         gap *= self.book.sizes_base[at]
         net = np.add.reduceat(gap, start)
-        gains = np.add.reduceat(np.maximum(gap, 0.0), start)
-        return gains, np.maximum(gains - net, 0.0)
+        left = np.maximum(gap, 0.0)
+        losses = np.maximum(np.add.reduceat(left, start) - net, 0.0)
+        if self.ends is not None:
+            left *= self.ends[at]
+        return np.add.reduceat(left, start), losses
 
 
 class _Many:

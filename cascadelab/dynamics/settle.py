@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cascadelab.dynamics.live import LiveSide
 from cascadelab.dynamics.side import SideState
@@ -86,11 +87,12 @@ class Till:
     ) -> Batch:
         """Close the next `quantity` of a side; `price_of` tells the fill of a book quantity."""
         first, sizes = side.take(quantity)
+        ends = side.ends(first, len(sizes))
         bankrupt = worth(side.bankrupt(first, len(sizes)), is_inverse=self.is_inverse)
         price = price_of(quantity)
         unit = self._worth(price)
         gap = side.sign * (unit - bankrupt) * sizes
-        split = self._split(gap, sizes, unit)
+        split = self._split(gap, sizes, unit, ends)
         aside = (0.0, 0.0, 0.0)
         kept, sold, taken = sizes, quantity, 0.0
         if self.diverts and split.loss > self.fund + split.to_fund:
@@ -103,7 +105,7 @@ class Till:
             price = price_of(sold)
             unit = self._worth(price)
             gap = side.sign * (unit - bankrupt) * kept
-            split = self._split(gap, kept, unit)
+            split = self._split(gap, kept, unit, ends)
         side.done_base += quantity
         available = self.fund + split.to_fund
         paid = min(split.loss, available)
@@ -136,14 +138,24 @@ class Till:
             )
         return -1.0 / price
 
-    def _split(self, gap: FloatArray, sizes: FloatArray, unit: float) -> _Split:
+    def _split(
+        self,
+        gap: FloatArray,
+        sizes: FloatArray,
+        unit: float,
+        ends: npt.NDArray[np.bool_] | None,
+    ) -> _Split:
+        """Fees, surplus and losses; an account that goes on keeps what a part brings."""
         left = np.maximum(gap, 0.0)
         gains = float(left.sum())
         loss = gains - float(gap.sum())
         fees = 0.0
         if self.fee_fraction > 0:
-            fees = float(np.minimum(left, self.fee_fraction * abs(unit) * sizes).sum())
-        kept = self.rules.surplus_share_to_fund * (gains - fees)
+            fee = np.minimum(left, self.fee_fraction * abs(unit) * sizes)
+            fees = float(fee.sum())
+            left -= fee
+        at_end = gains - fees if ends is None else float(left[ends].sum())
+        kept = self.rules.surplus_share_to_fund * at_end
         return _Split(fees, kept, gains - fees - kept, max(loss, 0.0))
 
     def _divert(

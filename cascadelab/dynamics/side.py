@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from cascadelab.dynamics.book import SideBook
 from cascadelab.dynamics.deleverage import DeleverageQueue
@@ -138,6 +139,10 @@ class SideState(DueLine):
     def bankrupt(self, first: int, n_slices: int) -> FloatArray:
         """Bankruptcy prices of some slices, shape (n_slices,), quote per base."""
         return self.book.bankruptcy_between(first, first + n_slices)
+
+    def ends(self, first: int, n_slices: int) -> npt.NDArray[np.bool_] | None:
+        """Whether some slices end their positions, shape (n_slices,); None: each does."""
+        return self.book.last_between(first, first + n_slices)
 
     def deleverage(
         self, wanted: float, mark: float, ranking: str, generator: np.random.Generator | None

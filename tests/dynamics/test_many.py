@@ -14,6 +14,7 @@ import cascadelab as cl
 from cascadelab import dynamics
 from cascadelab.dynamics.many import simulate_paths
 from cascadelab.errors import ParameterError
+from cascadelab.margin import venue
 from cascadelab.margin.waterfall import WaterfallRules
 from cascadelab.rng import spawn
 from tests.dynamics.test_engine import random_market
@@ -177,3 +178,30 @@ def test_what_is_drawn_without_a_seed_is_refused():
         simulate_paths(random_market(2, ""), drawn)
     with pytest.raises(ParameterError, match=r"DrawnPaths\.shock is 1"):
         dataclasses.replace(drawn, shock=1.0)
+
+
+@given(seed=st.integers(0, 200), share=st.sampled_from([0.0, 0.5, 1.0]))
+@settings(max_examples=15)
+def test_tranches_are_settled_together_as_in_single_runs(seed, share):
+    rng = np.random.default_rng(seed)
+    n = 150
+    sign = np.where(rng.random(n) < 0.6, 1.0, -1.0)
+    ledger = cl.Ledger.from_arrays(
+        entry_price=100.0 * np.exp(0.02 * rng.standard_normal(n)),
+        size_base=sign * np.exp(7.0 + rng.standard_normal(n)),
+        leverage=rng.uniform(3, 40, n),
+        market="BTC",
+    )
+    book = dynamics.slice_book(ledger, venue("hyperliquid", symbol="BTC"))
+    assert book.has_parts
+    market = random_market(
+        seed, "", book=book, clock=dynamics.Clock(), fill="last", fee_fraction=0.0,
+        impact=cl.LinearImpact(slope_per_base=5.0 / float(np.abs(book.size_base).sum())),
+        waterfall=WaterfallRules(fund_quote=1e3, surplus_share_to_fund=share),
+    )  # fmt: skip
+    drawn = dynamics.DrawnPaths(
+        n_paths=4, n_steps=150, start_price=100.0, volatility_per_year=40.0, shock=0.03
+    )
+    many = simulate_paths(market, drawn, seed=seed)
+    assert many.way == "together"
+    assert_same(many, [dynamics.simulate(market, drawn.draw(s, 1.0)) for s in spawn(seed, 4)])

@@ -190,3 +190,31 @@ def test_the_order_found_when_cutting_is_the_order_of_thresholds(scale):
                 found.cumulative_base[-1],
                 np.abs(changed.size_base[changed.size_base * sign > 0]).sum(),
             )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_an_account_closed_in_tranches_loses_its_margin_once(share):
+    # Large positions go in two: a fifth at the first trigger, whose surplus stays with the
+    # account, and the rest at its own trigger; handed over at bankruptcy it is worth nothing.
+    ledger = cl.Ledger.from_arrays(
+        entry_price=[100.0], size_base=[5000.0], leverage=[20.0], market="BTC"
+    )
+    book = dynamics.slice_book(ledger, venue("hyperliquid", symbol="BTC"))
+    assert_allclose(book.size_base, [1000.0, 4000.0])
+    market = dynamics.Market(
+        book=book,
+        coordinate=PRICE,
+        impact=cl.LinearImpact(slope_per_base=0.0),
+        waterfall=WaterfallRules(surplus_share_to_fund=share),
+    )
+    triggers = book.trigger_price
+    run = dynamics.simulate(market, [100.0, *triggers])
+    left = 4000.0 * (triggers[1] - book.bankruptcy_price[1])
+    assert_allclose(run.fund_after_quote, share * left, atol=1e-6)
+    owner = run.events()["accounts_quote"].sum() - 500_000.0 + 25_000.0
+    assert_allclose(owner, (1.0 - share) * left, atol=1e-6)
+    again = dynamics.simulate(market, [100.0, *triggers], events=[dynamics.Funding(at_s=0, rate=0)])
+    assert_allclose(again.fund_after_quote, run.fund_after_quote, atol=1e-9)
+    many = dynamics.simulate_paths(market, [[100.0, *triggers]])
+    assert many.way == "together"
+    assert_allclose(many.fund_after_quote[0], run.fund_after_quote, atol=1e-6)
