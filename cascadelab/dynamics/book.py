@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -129,10 +129,20 @@ class SliceBook:
     )
 
     @cached_property
+    def _without_sides(self) -> SliceBook:
+        """The same slices for the sides to keep: no cycle, so that memory is freed at once."""
+        return replace(self)
+
+    @cached_property
     def is_last(self) -> npt.NDArray[np.bool_]:
         """Whether nothing of its position follows a slice, shape (n_slices,)."""
-        last = np.zeros(len(self.row), dtype=bool)
-        last[len(self.row) - 1 - np.unique(self.row[::-1], return_index=True)[1]] = True
+        row = self.row
+        last = np.ones(len(row), dtype=bool)
+        if (row[1:] >= row[:-1]).all():
+            np.not_equal(row[1:], row[:-1], out=last[:-1])
+            return last
+        last[:] = False
+        last[len(row) - 1 - np.unique(row[::-1], return_index=True)[1]] = True
         return last
 
     @cached_property
@@ -168,7 +178,7 @@ class SliceBook:
         np.cumsum(sizes, out=cumulative[1:])
         return SideBook(
             sign=sign,
-            slices=self,
+            slices=self._without_sides,
             order=order,
             thresholds=thresholds,
             sizes_base=sizes,

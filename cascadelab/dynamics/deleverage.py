@@ -46,7 +46,7 @@ class DeleverageQueue:
     def __init__(
         self, side: SideState, ranking: str, generator: np.random.Generator | None
     ) -> None:
-        self.side, self.ranking, self.generator = side, ranking, generator
+        self.ranking, self.generator = ranking, generator
         book = side.book
         is_ranked = ranking not in ("pro_rata", "unranked")
         self.is_quick = is_ranked and not book.slices.is_inverse and len(side.sizes) > N_SMALL
@@ -58,53 +58,55 @@ class DeleverageQueue:
         n = len(self.entry)
         self.profit, self.equity, self.quick = np.empty(n), np.empty(n), np.empty(n)
 
-    def close(self, wanted: float, mark: float) -> float:
+    def close(self, side: SideState, wanted: float, mark: float) -> float:
         """Close up to `wanted` base units at a mark; returns the quantity closed."""
         if self.is_quick:
-            at_the_top = self._close_the_top(wanted, mark)
+            at_the_top = self._close_the_top(side, wanted, mark)
             if at_the_top is not None:
                 return at_the_top
-        first, left = self.side.still_open()
+        first, left = side.still_open()
         at = slice(first, None)
-        taken = fill_from_ranking(self._open(at, left), self.ranking, wanted, mark, self.generator)
+        taken = fill_from_ranking(
+            self._open(side, at, left), self.ranking, wanted, mark, self.generator
+        )
         if self.is_quick:
             self.margin[first:][taken >= left] = np.inf
-        self.side.reduce(at, taken)
+        side.reduce(at, taken)
         return float(taken.sum())
 
-    def _close_the_top(self, wanted: float, mark: float) -> float | None:
+    def _close_the_top(self, side: SideState, wanted: float, mark: float) -> float | None:
         """As `close`, from the slices above a cut; None where they do not prove to be enough."""
-        first, done = self.side.first_open()
-        quick = self._quick_scores(first, mark)
+        first, done = side.first_open()
+        quick = self._quick_scores(side, first, mark)
         n = len(quick)
         sample = quick[:: max(n // N_SAMPLE, 1)]
-        total = float(self.side.sizes[first:].sum())
+        total = float(side.sizes[first:].sum())
         n_above = int(1.5 * len(sample) * wanted / total) + 8 if total > 0 else len(sample)
         while n_above < len(sample) // 2:
             cut = float(np.partition(sample, len(sample) - n_above)[len(sample) - n_above])
             if not cut > 0:
                 return None
             at = first + np.flatnonzero(quick >= cut)
-            left = self.side.sizes[at]
+            left = side.sizes[at]
             if at[0] == first:
                 left[0] -= done
-            score = adl.scores(self._open(at, left).parties(slice(None), mark), self.ranking)
+            score = adl.scores(self._open(side, at, left).parties(slice(None), mark), self.ranking)
             is_sure = self._comparable(score, mark) > cut * (1 + SLACK)
             at, left, score = at[is_sure], left[is_sure], score[is_sure]
             if float(left.sum()) >= wanted:
                 taken = np.minimum(_filled(score, left, wanted), left)
-                self.side.reduce(at, taken)
+                side.reduce(at, taken)
                 self.margin[at[taken >= left]] = np.inf
                 return float(taken.sum())
             n_above *= 3
         return None
 
-    def _quick_scores(self, first: int, mark: float) -> FloatArray:
+    def _quick_scores(self, side: SideState, first: int, mark: float) -> FloatArray:
         """Score of every slice from `first` on, up to a factor that is common to all.
 
         0 where there is no equity; but for Hyperliquid at most 0 where there is no profit.
         """
-        sign, entry = self.side.sign, self.entry[first:]
+        sign, entry = side.sign, self.entry[first:]
         profit, equity = self.profit[first:], self.equity[first:]
         quick = self.quick[first:]
         if sign > 0:
@@ -122,8 +124,8 @@ class DeleverageQueue:
                 np.divide(mark * mark, np.multiply(equity, entry, out=equity), out=quick)
         elif self.ranking == "binance":
             # Wallets count as one unit of quote at least; per base that is more than the margin.
-            wallet = np.maximum(self.margin[first:], self._least_wallet(first))
-            rate = self.side.book.maintenance_rate[first:]
+            wallet = np.maximum(self.margin[first:], self._least_wallet(side, first))
+            rate = side.book.maintenance_rate[first:]
             np.divide(profit * rate, np.multiply(equity, wallet, out=equity), out=quick)
         else:
             np.divide(profit, np.multiply(equity, entry, out=equity), out=quick)
@@ -131,8 +133,8 @@ class DeleverageQueue:
             quick[is_bankrupt] = 0.0
         return quick
 
-    def _least_wallet(self, first: int) -> FloatArray:
-        sizes = self.side.sizes[first:]
+    def _least_wallet(self, side: SideState, first: int) -> FloatArray:
+        sizes = side.sizes[first:]
         least = np.full(len(sizes), np.inf)
         np.divide(1.0, sizes, out=least, where=sizes > 0)
         return least
@@ -143,11 +145,11 @@ class DeleverageQueue:
             return score
         return score / mark
 
-    def _open(self, at: IntArray | slice, size: FloatArray) -> OpenSlices:
-        book, unused = self.side.book, np.broadcast_to(0.0, size.shape)
+    def _open(self, side: SideState, at: IntArray | slice, size: FloatArray) -> OpenSlices:
+        book, unused = side.book, np.broadcast_to(0.0, size.shape)
         is_asked = self.ranking != "pro_rata"
         return OpenSlices(
-            sign=self.side.sign,
+            sign=side.sign,
             size_base=size,
             entry_price=book.entry_price[at] if is_asked else unused,
             margin_per_base=book.margin_per_base[at] if is_asked else unused,

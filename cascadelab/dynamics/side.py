@@ -150,7 +150,7 @@ class SideState(DueLine):
         """Close up to `wanted` base units of what is open; returns the quantity closed."""
         if self._queue is None:
             self._queue = DeleverageQueue(self, ranking, generator)
-        return self._queue.close(wanted, mark)
+        return self._queue.close(self, wanted, mark)
 
     def n_reachable(self) -> int:
         """Slices with a threshold, closed or not."""

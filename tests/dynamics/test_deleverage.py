@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +67,7 @@ def test_the_top_of_the_queue_is_the_top_among_all(ranking, is_tied, seed, sign)
         mark = float(rng.uniform(80.0, 125.0))
         wanted = total * float(rng.choice([1e-6, 1e-3, 0.02, 0.1, 0.4]))
         expected = np.maximum(side.sizes - ranked_among_all(side, ranking, wanted, mark), 0.0)
-        closed = queue.close(wanted, mark)
+        closed = queue.close(side, wanted, mark)
         assert_allclose(side.sizes, expected, rtol=1e-12, atol=1e-12 * total)
         assert closed <= wanted * (1 + 1e-12)
         assert_allclose(side.cumulative[-1], side.sizes.sum(), rtol=1e-12)
@@ -78,7 +81,7 @@ def test_most_events_need_no_ranking_of_everyone(monkeypatch):
         side = side_of(5, -1.0)
         queue = DeleverageQueue(side, ranking, None)
         for mark in np.linspace(99.0, 90.0, 20):
-            queue.close(0.005 * float(side.sizes.sum()), float(mark))
+            queue.close(side, 0.005 * float(side.sizes.sum()), float(mark))
     assert len(n_full) <= 4
 
 
@@ -96,9 +99,9 @@ def test_running_sums_are_brought_up_to_date_when_asked():
     assert_array_equal(side.book.sizes_base, before)
 
 
-@pytest.mark.parametrize("ranking", [*RANKED, "pro_rata"])
-def test_a_run_that_needs_deleveraging_again_and_again_adds_up(ranking, monkeypatch):
-    rng = np.random.default_rng(8)
+def day_of(seed: int, ranking: str = "binance") -> dynamics.Market:
+    """Longs that fall below bankruptcy, and no fund."""
+    rng = np.random.default_rng(seed)
     n = 3000
     sign = np.where(rng.random(n) < 0.6, 1.0, -1.0)
     ledger = cl.Ledger.from_arrays(
@@ -106,15 +109,24 @@ def test_a_run_that_needs_deleveraging_again_and_again_adds_up(ranking, monkeypa
         size_base=sign * np.exp(rng.standard_normal(n)),
         leverage=rng.uniform(2, 60, n),
     )
-    market = dynamics.Market(
+    return dynamics.Market(
         book=dynamics.slice_book(ledger, FlatRules()),
         coordinate=PRICE,
         impact=cl.LinearImpact(slope_per_base=0.01),
         decay=dynamics.ExponentialDecay(rate_per_s=0.05),
         waterfall=WaterfallRules(ranking=ranking, surplus_share_to_fund=0.0),
     )
+
+
+@pytest.mark.parametrize("ranking", [*RANKED, "pro_rata"])
+def test_a_run_that_needs_deleveraging_again_and_again_adds_up(ranking, monkeypatch):
+    market = day_of(8, ranking)
     path = dynamics.draw_path(
-        rng, n_steps=100, step_s=60.0, start_price=100.0, volatility_per_year=12.0
+        np.random.default_rng(1),
+        n_steps=100,
+        step_s=60.0,
+        start_price=100.0,
+        volatility_per_year=12.0,
     )
     run = dynamics.simulate(market, path)
     assert sum(batch.adl_base > 0 for batch in run.batches) >= 8
@@ -124,3 +136,19 @@ def test_a_run_that_needs_deleveraging_again_and_again_adds_up(ranking, monkeypa
     again = dynamics.simulate(market, path)
     assert_allclose(again.moves_after, run.moves_after, atol=1e-9)
     assert_allclose(again.deleveraged_base, run.deleveraged_base, rtol=1e-9)
+
+
+def test_a_run_and_its_book_are_freed_without_the_garbage_collector():
+    market = day_of(3)
+    book = weakref.ref(market.book)
+    side = weakref.ref(market.book.side(PRICE, 1.0))
+    gc.collect()
+    gc.disable()
+    try:
+        run = dynamics.simulate(market, [100.0, 96.0, 90.0])
+        assert run.deleveraged_base > 0
+        del run, market
+        assert book() is None
+        assert side() is None
+    finally:
+        gc.enable()
