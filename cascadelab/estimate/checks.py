@@ -17,9 +17,11 @@ from cascadelab.estimate.warn import (
 from cascadelab.units import FloatArray
 
 __all__ = [
+    "are_units_far_apart",
     "assert_predetermined",
     "check_independent",
     "check_moves",
+    "column_lengths",
     "columns",
     "fraction",
     "matrix",
@@ -101,6 +103,18 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
 def columns(*parts: FloatArray) -> FloatArray:
     """Return vectors and matrices side by side, shape (n, total columns)."""
     return np.column_stack(parts)
+
+
+def column_lengths(design: FloatArray) -> FloatArray:
+    """Root mean square of each column, 1 for a column of zeros; shape (k,)."""
+    size = np.sqrt(np.einsum("ij,ij->j", design, design) / max(design.shape[0], 1))
+    return np.where(size > 0, size, 1.0)
+
+
+def are_units_far_apart(design: FloatArray, ratio: float) -> bool:
+    """Whether column sizes differ by more than `ratio`: sums that are not scaled lose digits."""
+    size = column_lengths(design)
+    return bool(size.max() > ratio * size.min())
 
 
 def check_moves(values: FloatArray, name: str) -> None:

@@ -235,7 +235,9 @@ def least_squares(regressors: FloatArray, targets: FloatArray) -> FloatArray:
     return np.asarray(solution)
 
 
-def score_meat(regressors: FloatArray, residual: FloatArray, kind: ErrorKind) -> FloatArray:
+def score_meat(
+    regressors: FloatArray, residual: FloatArray, kind: ErrorKind, n_partialled: int = 0
+) -> FloatArray:
     """Middle matrix of the sandwich for any error kind, small-sample factors as statsmodels'.
 
     Parameters
@@ -244,31 +246,35 @@ def score_meat(regressors: FloatArray, residual: FloatArray, kind: ErrorKind) ->
         Whatever multiplies the residual in the scores: regressors, fitted regressors, Jacobian.
     residual : ndarray of shape (n,)
     kind : Hac, Robust or Clustered
+    n_partialled : int
+        Controls already taken out of regressors and residual; they count as parameters.
 
     Returns
     -------
     ndarray of shape (k, k)
     """
-    n_rows, n_columns = regressors.shape
+    n_rows, n_parameters = regressors.shape[0], regressors.shape[1] + n_partialled
     if isinstance(kind, Hac):
         return bartlett_meat(regressors, residual, kind.lags(n_rows))
     if isinstance(kind, Robust):
-        return np.asarray(bartlett_meat(regressors, residual, 0) * (n_rows / (n_rows - n_columns)))
+        return np.asarray(bartlett_meat(regressors, residual, 0) * n_rows / (n_rows - n_parameters))
     kind.statsmodels_options(n_rows)
     codes = kind.codes(n_rows).reshape(n_rows, -1)
     scores = regressors * residual[:, None]
-    total = sum(_cluster_meat(scores, column) for column in codes.T)
+    total = sum(_cluster_meat(scores, column, n_parameters) for column in codes.T)
     if codes.shape[1] == 2:
         crossed = codes[:, 0] * (codes[:, 1].max() + 1) + codes[:, 1]
         joint = np.unique(crossed, return_inverse=True)[1]
-        total = total - _cluster_meat(scores, joint)
+        total = total - _cluster_meat(scores, joint, n_parameters)
     return np.asarray(total)
 
 
-def _cluster_meat(scores: FloatArray, codes: npt.NDArray[np.int64]) -> FloatArray:
+def _cluster_meat(
+    scores: FloatArray, codes: npt.NDArray[np.int64], n_parameters: int
+) -> FloatArray:
     n_rows, n_columns = scores.shape
     n_groups = int(codes.max()) + 1
     sums = np.zeros((n_groups, n_columns))
     np.add.at(sums, codes, scores)
-    factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_columns)
+    factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_parameters)
     return np.asarray(factor * (sums.T @ sums))
