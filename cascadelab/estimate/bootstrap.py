@@ -241,7 +241,9 @@ def wild_cluster_test(
     if term not in names:
         raise ParameterError.unknown("term", term, names)
     position = terms.index(term)
-    codes = Clustered(groups=groups).codes(y.size).reshape(y.size, -1)[:, 0]
+    codes = Clustered(groups=groups).codes(y.size)
+    if codes.ndim != 1:
+        raise DataError("Two columns of clusters. Expected one: pass the coarser of the two.")
     n_groups = int(codes.max()) + 1
     if n_groups < 3:
         raise DataError(f"{n_groups} clusters. Expected at least 3. Use other inference.")

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ConvergenceError
-from cascadelab.estimate.checks import check_moves, matrix, vector
-from cascadelab.estimate.covariance import Clustered
+from cascadelab.estimate.checks import check_moves, control_columns, vector
+from cascadelab.estimate.covariance import Clustered, label_codes
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
@@ -87,14 +87,11 @@ def cross_section(
     columns = [vector(exposure, "exposure", y.size)]
     names = ["exposure"]
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
-        columns += list(matrix(extra, names[1:], y.size, "controls").T)
+        extra, words_of = control_columns(controls, y.size)
+        names += words_of
+        columns += list(extra.T)
     x = np.column_stack(columns)
-    codes = [
-        np.unique(np.asarray(label), return_inverse=True)[1].astype(np.int64)
-        for label in (coin, time)
-    ]
+    codes = [label_codes(coin, "coin"), label_codes(time, "time")]
     kind = Clustered(groups=np.column_stack(codes))
     left = within(np.column_stack([y, x]), codes)
     for position, name in enumerate(names, start=1):

@@ -19,6 +19,7 @@ __all__ = [
     "Robust",
     "bartlett_meat",
     "bartlett_meat_by_lags",
+    "label_codes",
     "least_squares",
     "newey_west_lags",
     "score_meat",
@@ -26,6 +27,33 @@ __all__ = [
 
 #: Rows whose scores are held at once: they stay in the processor's cache.
 _BLOCK = 8192
+
+
+def label_codes(labels: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
+    """Integer codes of labels of any type, shape (n,).
+
+    Raises
+    ------
+    DataError
+        A label is missing (None, NaN or NaT), or labels of several types cannot be ordered.
+    """
+    values = np.asarray(labels)
+    is_missing = np.zeros(values.shape, dtype=bool)
+    if values.dtype.kind in "fmM":
+        is_missing = np.isnan(values)
+    elif values.dtype.kind == "O":
+        is_missing = np.array([item is None or item != item for item in values.ravel()], dtype=bool)
+    if is_missing.any():
+        row = int(is_missing.argmax())
+        raise DataError(
+            f"{what} of row {row} is {values[row]}. Expected a label. Drop such rows or name them."
+        )
+    try:
+        return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    except TypeError:
+        raise DataError(
+            f"{what}: labels of several types. Expected labels of one type. Convert them."
+        ) from None
 
 
 def newey_west_lags(n_obs: int, horizon: int = 0) -> int:
@@ -65,7 +93,7 @@ class Hac:
     n_lags: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_lags is not None and self.n_lags < 0:
+        if self.n_lags is not None and not (self.n_lags >= 0 and self.n_lags == int(self.n_lags)):
             raise ParameterError.out_of_range(self, "n_lags", "an integer of at least 0")
 
     def lags(self, n_obs: int) -> int:
@@ -122,11 +150,7 @@ class Clustered:
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
-        if labels.dtype.kind == "f" and np.isnan(labels).any():
-            row = int(np.isnan(labels.reshape(n_obs, -1)).any(axis=1).argmax())
-            raise DataError(f"Cluster label of row {row} is nan. Expected a label. Name the rest.")
-        parts = labels.reshape(n_obs, -1).T
-        coded = [np.unique(part, return_inverse=True)[1].astype(np.int64) for part in parts]
+        coded = [label_codes(part, "Cluster label") for part in labels.reshape(n_obs, -1).T]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)
 
     def counts(self, n_obs: int) -> list[int]:

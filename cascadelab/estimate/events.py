@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_moves, matrix, vector
+from cascadelab.estimate.checks import check_moves, control_columns, matrix, vector
 from cascadelab.estimate.covariance import Clustered, ErrorKind, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, wald_test
 from cascadelab.estimate.identify import IdentifiedEstimate
@@ -50,8 +50,8 @@ def off_book_placebo(
     names = ["book sales", "off-book sales"]
     design = np.column_stack([book, off])
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
+        extra, more = control_columns(controls, y.size)
+        names += more
         design = np.column_stack([design, extra])
     fit = ols(y, design, names=names, errors=errors, labels=Labels(sample=words.sample))
     contrast = np.zeros((1, len(fit.terms)))
@@ -303,9 +303,11 @@ def _cross(gaps: FloatArray, design: FloatArray, kind: Clustered, i: int, j: int
 def _nearest(x: FloatArray, treated: IntArray, pool: IntArray, n_matches: int) -> IntArray:
     from scipy.spatial import cKDTree
 
-    cov = np.atleast_2d(np.cov(x, rowvar=False))
-    root = np.linalg.cholesky(np.linalg.pinv(cov) + 1e-12 * np.eye(len(cov)))
-    scaled = x @ root
+    # Standardised first: a depth in USD would otherwise drown a volatility, or be drowned.
+    unit = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
+    size, axes = np.linalg.eigh(np.atleast_2d(np.cov(unit, rowvar=False)))
+    kept = size > 1e-10 * size[-1]
+    scaled = unit @ (axes[:, kept] / np.sqrt(size[kept]))
     _, found = cKDTree(scaled[pool]).query(scaled[treated], k=n_matches)
     return np.asarray(pool[np.asarray(found).reshape(treated.size, n_matches)])
 
