@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,7 @@ from cascadelab.estimate.covariance import Clustered, label_codes
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
+from cascadelab.estimate.warn import NegativeVarianceWarning
 from cascadelab.units import FloatArray
 
 __all__ = ["cross_section", "within"]
@@ -98,7 +101,9 @@ def cross_section(
         tiny = np.abs(left[:, position]).max() <= 1e-10 * np.abs(x[:, position - 1]).max()
         check_moves(np.zeros(1) if tiny else left[:, position], f"{name} within coin and time")
     # The constant is exactly zero after the means are removed; it is kept out of the report.
-    full = ols(left[:, 0], left[:, 1:], names=names, errors=kind, labels=words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NegativeVarianceWarning)  # of that constant, by rounding
+        full = ols(left[:, 0], left[:, 1:], names=names, errors=kind, labels=words)
     fit = FitResult(
         model="Within coin and time",
         outcome=words.outcome_words,

@@ -7,7 +7,8 @@ import pytest
 
 from cascadelab.errors import DataError
 from cascadelab.estimate import Clustered, Hac, Robust, engine_clock, fit_iv, ols
-from cascadelab.estimate.warn import ConstantRegressorError
+from cascadelab.estimate.hypothesis import wald_test
+from cascadelab.estimate.warn import ConstantRegressorError, NegativeVarianceWarning
 from cascadelab.estimate.weak import anderson_rubin_test
 
 pytestmark = pytest.mark.filterwarnings("ignore::cascadelab.estimate.warn.EstimateWarning")
@@ -87,3 +88,21 @@ def test_an_outcome_that_never_moves_is_refused():
         fit_iv(np.ones(q.size), q, z)
     with pytest.raises(ConstantRegressorError, match="return"):
         ols(np.ones(q.size), q, names=["q"])
+
+
+def test_a_negative_two_way_variance_is_told_and_is_no_p_value_of_one():
+    rng = np.random.default_rng(0)
+    groups = np.column_stack([rng.integers(0, 4, 40), rng.integers(0, 4, 40)])
+    x, y = rng.normal(size=(2, 40))
+    with pytest.warns(NegativeVarianceWarning, match="x is negative"):
+        fit = ols(y, x, names=["x"], errors=Clustered(groups=groups))
+    assert np.isnan(fit.error("x"))
+    assert not fit.wald([[0.0, 1.0]], "x is 0").is_valid
+
+
+def test_wald_statistics_do_not_depend_on_units():
+    estimate, cov = np.array([1.0, 2.0]), np.array([[1.0, 0.3], [0.3, 2.0]])
+    unit = np.array([1e-9, 1e9])
+    plain = wald_test(estimate, cov, np.eye(2), "both", "both are 0")
+    scaled = wald_test(estimate * unit, cov * np.outer(unit, unit), np.eye(2), "both", "both are 0")
+    assert scaled.statistic == pytest.approx(plain.statistic)
