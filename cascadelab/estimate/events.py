@@ -221,7 +221,7 @@ def matched_flow(
     events: npt.ArrayLike,
     n_matches: int = 1,
 ) -> IdentifiedEstimate:
-    """S7: response to forced trades minus that to matched non-forced ones, horizon by horizon.
+    r"""S7: response to forced trades minus that to matched non-forced ones, horizon by horizon.
 
     Parameters
     ----------
@@ -243,7 +243,10 @@ def matched_flow(
 
     Notes
     -----
-    Mahalanobis distance with the pooled covariance.
+    Mahalanobis distance with the pooled covariance. The clustered variance of the gaps is widened
+    by :math:`\sum_j K_j(K_j-1)\hat\sigma_j^2/(M N)^2` for trades that serve K times among M
+    matches each; :math:`\hat\sigma_j^2` is half the squared gap to the nearest other non-forced
+    trade. Abadie and Imbens (2006), doi:10.1111/j.1468-0262.2006.00655.x.
     """
     values = np.asarray(responses, dtype=np.float64)
     values = values[:, None] if values.ndim == 1 else values
@@ -273,6 +276,7 @@ def matched_flow(
     for i in range(estimate.size):
         for j in range(i + 1):
             cov[i, j] = cov[j, i] = _cross(gaps - estimate, design, kind, i, j)
+    cov = cov + _reuse(values, x, pool, chosen)
     fit = FitResult(
         model="Forced minus matched non-forced response",
         outcome="signed response [fraction]",
@@ -280,7 +284,7 @@ def matched_flow(
         estimate=estimate,
         cov=cov / treated.size**2,
         n_obs=treated.size,
-        cov_type=kind.words(treated.size),
+        cov_type=f"{kind.words(treated.size)}, plus the variance of matches used more than once",
         units=("fraction",) * estimate.size,
     )
     return IdentifiedEstimate(
@@ -291,6 +295,20 @@ def matched_flow(
         kills=("matching on depth after the event", "unobserved urgency"),
         facts=_balance(x, treated, pool, chosen, names),
     )
+
+
+def _reuse(values: FloatArray, x: FloatArray, pool: IntArray, chosen: IntArray) -> FloatArray:
+    """What serving several times adds to the variance of the summed gaps, shape (h, h)."""
+    n_matches = chosen.shape[1]
+    times = np.bincount(chosen.ravel(), minlength=len(x))
+    often = np.flatnonzero(times > 1)
+    if not often.size or pool.size < 2:
+        return np.zeros((values.shape[1],) * 2)
+    near = _nearest(x, often, pool, 2)
+    other = np.where(near[:, 0] == often, near[:, 1], near[:, 0])
+    gap = values[often] - values[other]
+    weight = 0.5 * times[often] * (times[often] - 1.0) / n_matches**2
+    return np.asarray(gap.T @ (weight[:, None] * gap))
 
 
 def _cross(gaps: FloatArray, design: FloatArray, kind: Clustered, i: int, j: int) -> float:
