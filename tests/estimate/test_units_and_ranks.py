@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from cascadelab.errors import DataError
-from cascadelab.estimate import Clustered, Hac, Robust, engine_clock, fit_iv, ols
+from cascadelab.estimate import (
+    Clustered,
+    Hac,
+    Robust,
+    SeveralRegressors,
+    engine_clock,
+    fit_iv,
+    fit_iv_several,
+    ols,
+)
 from cascadelab.estimate.hypothesis import wald_test
 from cascadelab.estimate.warn import ConstantRegressorError, NegativeVarianceWarning
 from cascadelab.estimate.weak import anderson_rubin_test
@@ -106,3 +115,18 @@ def test_wald_statistics_do_not_depend_on_units():
     plain = wald_test(estimate, cov, np.eye(2), "both", "both are 0")
     scaled = wald_test(estimate * unit, cov * np.outer(unit, unit), np.eye(2), "both", "both are 0")
     assert scaled.statistic == pytest.approx(plain.statistic)
+
+
+def test_several_regressors_in_units_far_apart_give_the_same_t_ratios():
+    rng = np.random.default_rng(3)
+    z, shared = rng.normal(size=(900, 4)), rng.normal(size=(900, 2))
+    d = z @ rng.normal(size=(4, 2)) + shared
+    y = d @ [1.0, -0.5] + shared @ [0.5, 0.5] + rng.normal(size=900)
+    fits = [
+        fit_iv_several(
+            y * ret,
+            SeveralRegressors(endogenous=d * [coins, 1.0], instruments=z * [coins, 1, 1, 1]),
+        ).fit
+        for ret, coins in ((1.0, 1.0), (1e-3, 1e9))
+    ]
+    assert fits[1].t_value == pytest.approx(fits[0].t_value, rel=1e-8)
