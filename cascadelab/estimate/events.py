@@ -122,10 +122,11 @@ def near_miss(
     Returns
     -------
     IdentifiedEstimate
-        Term ``hit minus near miss``: mean log return after a hit minus after a near miss. Its
-        error is the spread over random levels, drawn uniformly over the range of `levels`; test
-        ``random levels`` ranks the estimate among them, since stopping short is itself selected
-        on the path.
+        Term ``hit minus near miss``: mean log return after a hit minus after a near miss, less the
+        same over random levels (drawn uniformly over the range of `levels`): stopping short is
+        itself selected on the path, so that the plain gap is negative on any random walk. Its
+        error is the spread over random levels; test ``random levels`` ranks it among them. Both
+        parts of the gap are facts.
 
     Notes
     -----
@@ -165,7 +166,7 @@ def near_miss(
         model="Hits against near misses",
         outcome=f"log return over {horizon} bars",
         terms=("hit minus near miss",),
-        estimate=np.array([gap]),
+        estimate=np.array([gap - float(placebo.mean())]),
         cov=np.array([[float(placebo.var(ddof=1))]]),
         n_obs=n_hits + n_misses,
         cov_type=f"spread over {placebo.size} sets of random levels",
@@ -181,6 +182,7 @@ def near_miss(
     facts = (
         ("hits", float(n_hits)),
         ("near misses", float(n_misses)),
+        ("hits minus near misses as observed", gap),
         ("mean over random levels", float(placebo.mean())),
     )
     return IdentifiedEstimate(

@@ -1,11 +1,12 @@
-"""S7: errors of matched differences where few other trades serve many times."""
+"""S6 and S7: intervals that hold their level where selection would break them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cascadelab.estimate import matched_flow
+from cascadelab.errors import DataError
+from cascadelab.estimate import matched_flow, near_miss
 
 
 @pytest.mark.parametrize(("share_forced", "n_matches"), [(0.7, 1), (0.7, 3), (0.25, 1)])
@@ -25,3 +26,21 @@ def test_matching_holds_its_size_where_matches_serve_more_than_once(share_forced
         low, high = fit.interval()
         rejected += not low <= 0 <= high
     assert rejected / 150 < 0.13
+
+
+def test_near_misses_of_a_random_walk_have_an_interval_that_holds_zero():
+    rng, inside, n_walks = np.random.default_rng(31), 0, 0
+    while n_walks < 40:
+        price = 100 * np.exp(0.002 * np.cumsum(rng.normal(size=4000)))
+        levels = rng.uniform(price.min(), 100.0, 25)
+        try:
+            found = near_miss(price, levels, near_fraction=0.005, horizon=30, rng=rng, n_placebo=99)
+        except DataError:  # a walk with no near miss, or none below its start
+            continue
+        n_walks += 1
+        low, high = found.interval()
+        inside += low <= 0 <= high
+        assert found.estimate == pytest.approx(
+            found.fact("hits minus near misses as observed") - found.fact("mean over random levels")
+        )
+    assert inside / n_walks > 0.8
