@@ -184,6 +184,11 @@ def bootstrap(
     """
     block = float(default_block(n_obs)) if mean_block is None else float(mean_block)
     point = np.atleast_1d(np.asarray(statistic(np.arange(n_obs)), dtype=np.float64))
+    if n_draws < 2 or point.shape != (len(terms),):
+        raise ParameterError(
+            f"n_draws is {n_draws} for {point.size} numbers under {len(terms)} terms; expected at "
+            f"least 2 draws and one term per number. Pass terms= and n_draws=."
+        )
     draws = np.empty((n_draws, point.size))
     for number in range(n_draws):
         draws[number] = statistic(stationary_rows(n_obs, block, rng))
@@ -241,7 +246,9 @@ def wild_cluster_test(
     if term not in names:
         raise ParameterError.unknown("term", term, names)
     position = terms.index(term)
-    codes = Clustered(groups=groups).codes(y.size).reshape(y.size, -1)[:, 0]
+    codes = Clustered(groups=groups).codes(y.size)
+    if codes.ndim != 1:
+        raise DataError("Two columns of clusters. Expected one: pass the coarser of the two.")
     n_groups = int(codes.max()) + 1
     if n_groups < 3:
         raise DataError(f"{n_groups} clusters. Expected at least 3. Use other inference.")

@@ -17,14 +17,40 @@ from cascadelab.estimate.warn import (
 from cascadelab.units import FloatArray
 
 __all__ = [
+    "are_units_far_apart",
     "assert_predetermined",
     "check_independent",
     "check_moves",
+    "column_lengths",
     "columns",
+    "control_columns",
     "fraction",
     "matrix",
     "vector",
 ]
+
+
+def _floats(values: npt.ArrayLike, what: str) -> FloatArray:
+    """Return real numbers as floats; text, dates, complex numbers and masked rows are refused."""
+    if np.ma.is_masked(values):
+        raise DataError(
+            f"{what}: some rows are masked. Expected every row to count. Drop the masked rows on "
+            f"purpose, and say so in the sample note."
+        )
+    raw = np.asarray(values)
+    kind = raw.dtype.kind
+    has_text = kind in "US"
+    if kind == "O":
+        has_text = any(isinstance(item, str | bytes) for item in raw.ravel())
+    if kind in "cmM" or has_text:
+        raise DataError(
+            f"{what}: non-numbers of type {'text' if has_text else raw.dtype}. Expected real "
+            f"numbers. Pass an array of floats."
+        )
+    try:
+        return raw.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what}: non-numbers ({error}). Pass an array of floats.") from None
 
 
 def vector(values: npt.ArrayLike, name: str, n_rows: int | None = None) -> FloatArray:
@@ -45,10 +71,7 @@ def vector(values: npt.ArrayLike, name: str, n_rows: int | None = None) -> Float
     NonFiniteError
         NaN or infinity, with the first row.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name!r} holds non-numbers ({error}). Pass an array of floats.") from None
+    array = _floats(values, repr(name))
     if array.ndim != 1:
         raise DataError(
             f"{name!r} has shape {array.shape}. Expected one dimension. Pass one column."
@@ -77,10 +100,7 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
     NonFiniteError
         NaN or infinity, with column and first row.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} hold non-numbers ({error}). Pass an array of floats.") from None
+    array = _floats(values, what)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[0] != n_rows:
@@ -98,9 +118,35 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
     return array
 
 
+def control_columns(controls: npt.ArrayLike, n_rows: int) -> tuple[FloatArray, list[str]]:
+    """Controls as a finite matrix of shape (n_rows, c), and the names ``control 1`` ...
+
+    Raises
+    ------
+    DataError
+        The rows are not `n_rows`, as when the matrix is the wrong way round.
+    """
+    shape = np.shape(controls)
+    count = shape[1] if len(shape) == 2 else 1
+    names = [f"control {i + 1}" for i in range(count)]
+    return matrix(controls, names, n_rows, "controls"), names
+
+
 def columns(*parts: FloatArray) -> FloatArray:
     """Return vectors and matrices side by side, shape (n, total columns)."""
     return np.column_stack(parts)
+
+
+def column_lengths(design: FloatArray) -> FloatArray:
+    """Root mean square of each column, 1 for a column of zeros; shape (k,)."""
+    size = np.sqrt(np.einsum("ij,ij->j", design, design) / max(design.shape[0], 1))
+    return np.where(size > 0, size, 1.0)
+
+
+def are_units_far_apart(design: FloatArray, ratio: float) -> bool:
+    """Whether column sizes differ by more than `ratio`: sums that are not scaled lose digits."""
+    size = column_lengths(design)
+    return bool(size.max() > ratio * size.min())
 
 
 def check_moves(values: FloatArray, name: str) -> None:
@@ -120,7 +166,7 @@ def check_independent(
     `gram`, the cross-products of `design`, saves a pass where it is known.
     """
     n_rows, n_columns = design.shape
-    if n_rows < n_columns:
+    if n_rows <= n_columns:
         raise DataError(
             f"{what}: {n_rows} rows for {n_columns} columns. Expected more rows than columns. "
             f"Drop columns or lengthen the sample."
@@ -168,7 +214,13 @@ def assert_predetermined(
             f"{name!r}: {exposure.shape} exposure times for {outcome.shape} outcome times. "
             f"Expected one for each. Align them."
         )
-    late = ~(exposure < outcome)
+    try:
+        late = ~(exposure < outcome)
+    except TypeError:
+        raise DataError(
+            f"{name!r}: times of type {exposure.dtype} and {outcome.dtype} cannot be compared. "
+            f"Expected both on one clock, as numbers or as datetimes. Convert one of them."
+        ) from None
     if late.any():
         row = int(late.argmax())
         raise LookAheadError(

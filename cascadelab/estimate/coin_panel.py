@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ConvergenceError
-from cascadelab.estimate.checks import check_moves, matrix, vector
-from cascadelab.estimate.covariance import Clustered
+from cascadelab.estimate.checks import check_moves, control_columns, vector
+from cascadelab.estimate.covariance import Clustered, label_codes
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
+from cascadelab.estimate.warn import NegativeVarianceWarning
 from cascadelab.units import FloatArray
 
 __all__ = ["cross_section", "within"]
@@ -87,21 +90,20 @@ def cross_section(
     columns = [vector(exposure, "exposure", y.size)]
     names = ["exposure"]
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
-        columns += list(matrix(extra, names[1:], y.size, "controls").T)
+        extra, words_of = control_columns(controls, y.size)
+        names += words_of
+        columns += list(extra.T)
     x = np.column_stack(columns)
-    codes = [
-        np.unique(np.asarray(label), return_inverse=True)[1].astype(np.int64)
-        for label in (coin, time)
-    ]
+    codes = [label_codes(coin, "coin"), label_codes(time, "time")]
     kind = Clustered(groups=np.column_stack(codes))
     left = within(np.column_stack([y, x]), codes)
     for position, name in enumerate(names, start=1):
         tiny = np.abs(left[:, position]).max() <= 1e-10 * np.abs(x[:, position - 1]).max()
         check_moves(np.zeros(1) if tiny else left[:, position], f"{name} within coin and time")
     # The constant is exactly zero after the means are removed; it is kept out of the report.
-    full = ols(left[:, 0], left[:, 1:], names=names, errors=kind, labels=words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NegativeVarianceWarning)  # of that constant, by rounding
+        full = ols(left[:, 0], left[:, 1:], names=names, errors=kind, labels=words)
     fit = FitResult(
         model="Within coin and time",
         outcome=words.outcome_words,

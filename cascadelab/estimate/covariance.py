@@ -19,6 +19,7 @@ __all__ = [
     "Robust",
     "bartlett_meat",
     "bartlett_meat_by_lags",
+    "label_codes",
     "least_squares",
     "newey_west_lags",
     "score_meat",
@@ -26,6 +27,33 @@ __all__ = [
 
 #: Rows whose scores are held at once: they stay in the processor's cache.
 _BLOCK = 8192
+
+
+def label_codes(labels: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
+    """Integer codes of labels of any type, shape (n,).
+
+    Raises
+    ------
+    DataError
+        A label is missing (None, NaN or NaT), or labels of several types cannot be ordered.
+    """
+    values = np.asarray(labels)
+    is_missing = np.zeros(values.shape, dtype=bool)
+    if values.dtype.kind in "fmM":
+        is_missing = np.isnan(values)
+    elif values.dtype.kind == "O":
+        is_missing = np.array([item is None or item != item for item in values.ravel()], dtype=bool)
+    if is_missing.any():
+        row = int(is_missing.argmax())
+        raise DataError(
+            f"{what} of row {row} is {values[row]}. Expected a label. Drop such rows or name them."
+        )
+    try:
+        return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    except TypeError:
+        raise DataError(
+            f"{what}: labels of several types. Expected labels of one type. Convert them."
+        ) from None
 
 
 def newey_west_lags(n_obs: int, horizon: int = 0) -> int:
@@ -65,7 +93,7 @@ class Hac:
     n_lags: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_lags is not None and self.n_lags < 0:
+        if self.n_lags is not None and not (self.n_lags >= 0 and self.n_lags == int(self.n_lags)):
             raise ParameterError.out_of_range(self, "n_lags", "an integer of at least 0")
 
     def lags(self, n_obs: int) -> int:
@@ -122,11 +150,7 @@ class Clustered:
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
-        if labels.dtype.kind == "f" and np.isnan(labels).any():
-            row = int(np.isnan(labels.reshape(n_obs, -1)).any(axis=1).argmax())
-            raise DataError(f"Cluster label of row {row} is nan. Expected a label. Name the rest.")
-        parts = labels.reshape(n_obs, -1).T
-        coded = [np.unique(part, return_inverse=True)[1].astype(np.int64) for part in parts]
+        coded = [label_codes(part, "Cluster label") for part in labels.reshape(n_obs, -1).T]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)
 
     def counts(self, n_obs: int) -> list[int]:
@@ -235,7 +259,9 @@ def least_squares(regressors: FloatArray, targets: FloatArray) -> FloatArray:
     return np.asarray(solution)
 
 
-def score_meat(regressors: FloatArray, residual: FloatArray, kind: ErrorKind) -> FloatArray:
+def score_meat(
+    regressors: FloatArray, residual: FloatArray, kind: ErrorKind, n_partialled: int = 0
+) -> FloatArray:
     """Middle matrix of the sandwich for any error kind, small-sample factors as statsmodels'.
 
     Parameters
@@ -244,31 +270,35 @@ def score_meat(regressors: FloatArray, residual: FloatArray, kind: ErrorKind) ->
         Whatever multiplies the residual in the scores: regressors, fitted regressors, Jacobian.
     residual : ndarray of shape (n,)
     kind : Hac, Robust or Clustered
+    n_partialled : int
+        Controls already taken out of regressors and residual; they count as parameters.
 
     Returns
     -------
     ndarray of shape (k, k)
     """
-    n_rows, n_columns = regressors.shape
+    n_rows, n_parameters = regressors.shape[0], regressors.shape[1] + n_partialled
     if isinstance(kind, Hac):
         return bartlett_meat(regressors, residual, kind.lags(n_rows))
     if isinstance(kind, Robust):
-        return np.asarray(bartlett_meat(regressors, residual, 0) * (n_rows / (n_rows - n_columns)))
+        return np.asarray(bartlett_meat(regressors, residual, 0) * n_rows / (n_rows - n_parameters))
     kind.statsmodels_options(n_rows)
     codes = kind.codes(n_rows).reshape(n_rows, -1)
     scores = regressors * residual[:, None]
-    total = sum(_cluster_meat(scores, column) for column in codes.T)
+    total = sum(_cluster_meat(scores, column, n_parameters) for column in codes.T)
     if codes.shape[1] == 2:
         crossed = codes[:, 0] * (codes[:, 1].max() + 1) + codes[:, 1]
         joint = np.unique(crossed, return_inverse=True)[1]
-        total = total - _cluster_meat(scores, joint)
+        total = total - _cluster_meat(scores, joint, n_parameters)
     return np.asarray(total)
 
 
-def _cluster_meat(scores: FloatArray, codes: npt.NDArray[np.int64]) -> FloatArray:
+def _cluster_meat(
+    scores: FloatArray, codes: npt.NDArray[np.int64], n_parameters: int
+) -> FloatArray:
     n_rows, n_columns = scores.shape
     n_groups = int(codes.max()) + 1
     sums = np.zeros((n_groups, n_columns))
     np.add.at(sums, codes, scores)
-    factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_columns)
+    factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_parameters)
     return np.asarray(factor * (sums.T @ sums))

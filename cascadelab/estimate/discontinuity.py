@@ -124,6 +124,7 @@ def size_discontinuity(
     width = bandwidth_usd
     if width is None:
         width = 1.84 * float(size.std(ddof=1)) * y.size ** (-0.2)
+    _check_width(width)
     distance = size - cut_usd
     weight = np.maximum(1.0 - np.abs(distance) / width, 0.0)
     kept = weight > 0
@@ -149,6 +150,13 @@ def size_discontinuity(
         ),
         tests=(bunching_test(size, cut_usd=cut_usd),),
     )
+
+
+def _check_width(bandwidth_usd: float) -> None:
+    if not bandwidth_usd > 0:
+        raise ParameterError(
+            f"bandwidth_usd is {bandwidth_usd!r}; expected a positive number of USD. Pass one."
+        )
 
 
 def _weighted(y: FloatArray, design: FloatArray, weight: FloatArray, words: Labels) -> FitResult:
@@ -189,6 +197,9 @@ def bunching_test(
     a side, an exact binomial test of the counts within h/2 of the cut takes its place.
     """
     size = vector(size_usd, "size")
+    check_moves(size, "size")
+    if bandwidth_usd is not None:
+        _check_width(bandwidth_usd)
     name, null = "bunching", "the density of sizes is continuous at the cut"
     spread = float(size.std(ddof=1))
     n_rows = size.size

@@ -269,6 +269,10 @@ def hasbrouck_var(
     r = vector(returns, "returns")
     q = vector(signed_flow, "signed flow", r.size)
     check_moves(q, "signed flow")
+    if n_horizons < 1 or n_draws < 2:
+        raise ParameterError(
+            f"n_horizons is {n_horizons} and n_draws {n_draws}; expected at least 1 and 2."
+        )
     if n_lags < 1 or r.size < 20 * (2 * n_lags + 2):
         raise ParameterError(f"n_lags is {n_lags} on {r.size} bars; expected at least 1, fewer.")
     rows = np.arange(n_lags, r.size)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_moves, matrix, vector
+from cascadelab.estimate.checks import check_moves, control_columns, matrix, vector
 from cascadelab.estimate.covariance import Clustered, ErrorKind, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, wald_test
 from cascadelab.estimate.identify import IdentifiedEstimate
@@ -50,8 +50,8 @@ def off_book_placebo(
     names = ["book sales", "off-book sales"]
     design = np.column_stack([book, off])
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
+        extra, more = control_columns(controls, y.size)
+        names += more
         design = np.column_stack([design, extra])
     fit = ols(y, design, names=names, errors=errors, labels=Labels(sample=words.sample))
     contrast = np.zeros((1, len(fit.terms)))
@@ -122,10 +122,11 @@ def near_miss(
     Returns
     -------
     IdentifiedEstimate
-        Term ``hit minus near miss``: mean log return after a hit minus after a near miss. Its
-        error is the spread over random levels, drawn uniformly over the range of `levels`; test
-        ``random levels`` ranks the estimate among them, since stopping short is itself selected
-        on the path.
+        Term ``hit minus near miss``: mean log return after a hit minus after a near miss, less the
+        same over random levels (drawn uniformly over the range of `levels`): stopping short is
+        itself selected on the path, so that the plain gap is negative on any random walk. Its
+        error is the spread over random levels; test ``random levels`` ranks it among them. Both
+        parts of the gap are facts.
 
     Notes
     -----
@@ -165,7 +166,7 @@ def near_miss(
         model="Hits against near misses",
         outcome=f"log return over {horizon} bars",
         terms=("hit minus near miss",),
-        estimate=np.array([gap]),
+        estimate=np.array([gap - float(placebo.mean())]),
         cov=np.array([[float(placebo.var(ddof=1))]]),
         n_obs=n_hits + n_misses,
         cov_type=f"spread over {placebo.size} sets of random levels",
@@ -181,6 +182,7 @@ def near_miss(
     facts = (
         ("hits", float(n_hits)),
         ("near misses", float(n_misses)),
+        ("hits minus near misses as observed", gap),
         ("mean over random levels", float(placebo.mean())),
     )
     return IdentifiedEstimate(
@@ -221,7 +223,7 @@ def matched_flow(
     events: npt.ArrayLike,
     n_matches: int = 1,
 ) -> IdentifiedEstimate:
-    """S7: response to forced trades minus that to matched non-forced ones, horizon by horizon.
+    r"""S7: response to forced trades minus that to matched non-forced ones, horizon by horizon.
 
     Parameters
     ----------
@@ -243,7 +245,10 @@ def matched_flow(
 
     Notes
     -----
-    Mahalanobis distance with the pooled covariance.
+    Mahalanobis distance with the pooled covariance. The clustered variance of the gaps is widened
+    by :math:`\sum_j K_j(K_j-1)\hat\sigma_j^2/(M N)^2` for trades that serve K times among M
+    matches each; :math:`\hat\sigma_j^2` is half the squared gap to the nearest other non-forced
+    trade. Abadie and Imbens (2006), doi:10.1111/j.1468-0262.2006.00655.x.
     """
     values = np.asarray(responses, dtype=np.float64)
     values = values[:, None] if values.ndim == 1 else values
@@ -273,6 +278,7 @@ def matched_flow(
     for i in range(estimate.size):
         for j in range(i + 1):
             cov[i, j] = cov[j, i] = _cross(gaps - estimate, design, kind, i, j)
+    cov = cov + _reuse(values, x, pool, chosen)
     fit = FitResult(
         model="Forced minus matched non-forced response",
         outcome="signed response [fraction]",
@@ -280,7 +286,7 @@ def matched_flow(
         estimate=estimate,
         cov=cov / treated.size**2,
         n_obs=treated.size,
-        cov_type=kind.words(treated.size),
+        cov_type=f"{kind.words(treated.size)}, plus the variance of matches used more than once",
         units=("fraction",) * estimate.size,
     )
     return IdentifiedEstimate(
@@ -293,6 +299,20 @@ def matched_flow(
     )
 
 
+def _reuse(values: FloatArray, x: FloatArray, pool: IntArray, chosen: IntArray) -> FloatArray:
+    """What serving several times adds to the variance of the summed gaps, shape (h, h)."""
+    n_matches = chosen.shape[1]
+    times = np.bincount(chosen.ravel(), minlength=len(x))
+    often = np.flatnonzero(times > 1)
+    if not often.size or pool.size < 2:
+        return np.zeros((values.shape[1],) * 2)
+    near = _nearest(x, often, pool, 2)
+    other = np.where(near[:, 0] == often, near[:, 1], near[:, 0])
+    gap = values[often] - values[other]
+    weight = 0.5 * times[often] * (times[often] - 1.0) / n_matches**2
+    return np.asarray(gap.T @ (weight[:, None] * gap))
+
+
 def _cross(gaps: FloatArray, design: FloatArray, kind: Clustered, i: int, j: int) -> float:
     """Clustered covariance of two mean gaps by polarisation."""
     plus = score_meat(design, gaps[:, i] + gaps[:, j], kind)[0, 0]
@@ -303,9 +323,11 @@ def _cross(gaps: FloatArray, design: FloatArray, kind: Clustered, i: int, j: int
 def _nearest(x: FloatArray, treated: IntArray, pool: IntArray, n_matches: int) -> IntArray:
     from scipy.spatial import cKDTree
 
-    cov = np.atleast_2d(np.cov(x, rowvar=False))
-    root = np.linalg.cholesky(np.linalg.pinv(cov) + 1e-12 * np.eye(len(cov)))
-    scaled = x @ root
+    # Standardised first: a depth in USD would otherwise drown a volatility, or be drowned.
+    unit = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
+    size, axes = np.linalg.eigh(np.atleast_2d(np.cov(unit, rowvar=False)))
+    kept = size > 1e-10 * size[-1]
+    scaled = unit @ (axes[:, kept] / np.sqrt(size[kept]))
     _, found = cKDTree(scaled[pool]).query(scaled[treated], k=n_matches)
     return np.asarray(pool[np.asarray(found).reshape(treated.size, n_matches)])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from cascadelab.display import frame_rows, render_html
@@ -27,8 +29,15 @@ _LATEX = {
     "∞": r"$\infty$",
     "·": r"$\cdot$",
     "×": r"$\times$",
+    "²": r"$^2$",
+    "|": r"\textbar{}",
 }
-_TYPST = "\\#$*_`@<>[]~"
+_GREEK = (
+    "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta κkappa λlambda μmu νnu ξxi πpi ρrho "
+    "σsigma τtau φphi χchi ψpsi ωomega ΓGamma ΔDelta ΘTheta ΛLambda ΞXi ΠPi ΣSigma ΦPhi ΨPsi ΩOmega"
+)
+_LATEX |= {word[0]: rf"$\{word[1:]}$" for word in _GREEK.split()}
+_TYPST = "\\#$*_`@<>[]~/"
 
 
 def _latex(text: str) -> str:
@@ -36,7 +45,9 @@ def _latex(text: str) -> str:
 
 
 def _typst(text: str) -> str:
-    return "".join("\\" + letter if letter in _TYPST else letter for letter in text)
+    escaped = "".join("\\" + letter if letter in _TYPST else letter for letter in text)
+    # A mark and a blank at the start of a cell would begin a list or a heading.
+    return "\\" + escaped if re.match(r"[-+=]+ ", escaped) else escaped
 
 
 def _alignment(frame: pl.DataFrame) -> list[bool]:

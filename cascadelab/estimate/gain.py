@@ -51,7 +51,7 @@ def amplification(gain: float) -> float:
     >>> amplification(0.5), amplification(1.0)
     (2.0, inf)
     """
-    return 1.0 / (1.0 - gain) if gain < 1.0 else math.inf
+    return math.inf if gain >= 1.0 else 1.0 / (1.0 - gain)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,6 +201,11 @@ def gain_estimate(
         slope, error = sign * impact.estimate, impact.std_error
     else:
         slope, error = float(impact[0]), float(impact[1])
+    if error < 0 or density_std_error < 0:
+        raise DataError(
+            f"Standard errors {error:g} and {density_std_error:g}. Expected none below 0. "
+            f"Check their order."
+        )
     if not (slope > 0 and density > 0):
         raise DataError(
             f"Impact {slope:g} and density {density:g}. Expected both positive: sales push prices "

@@ -151,7 +151,10 @@ def wald_test(
     rows = np.atleast_2d(np.asarray(restriction, dtype=np.float64))
     gap = rows @ estimate
     middle = rows @ cov @ rows.T
-    if np.linalg.matrix_rank(middle) < rows.shape[0]:
+    if not np.isfinite(middle).all() or (np.diag(middle) <= 0).any():
+        return invalid_test(name, null, "a variance is not available or not positive")
+    size = np.sqrt(np.diag(middle))
+    if np.linalg.eigvalsh(middle / np.outer(size, size))[0] <= 1e-12:
         return invalid_test(name, null, "the covariance of the restrictions is singular")
     statistic = float(gap @ np.linalg.solve(middle, gap))
     return HypothesisTest.of(name, statistic, null, "chi2", (float(rows.shape[0]),))

@@ -11,7 +11,13 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import assert_predetermined, fraction, matrix, vector
+from cascadelab.estimate.checks import (
+    assert_predetermined,
+    control_columns,
+    fraction,
+    matrix,
+    vector,
+)
 from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv
@@ -310,17 +316,22 @@ def exposure_shock(
     :math:`z_t = \rho_{t-1} (-x_t)^+`; 2SLS of r on q with controls
     :math:`x_t, (-x_t)^+, \rho_{t-1}` and yours.
     """
-    assert_predetermined(times.exposure_at, times.outcome_at)
     y = vector(returns, "returns")
+    if np.shape(times.exposure_at) != y.shape:
+        raise DataError(
+            f"exposure times have shape {np.shape(times.exposure_at)}. Expected {y.shape}, one "
+            f"for each return, so that every row is checked. Pass them row by row."
+        )
+    assert_predetermined(times.exposure_at, times.outcome_at)
     density = vector(exposure, "exposure", y.size)
     external = vector(external_return, "external return", y.size)
     fall = np.maximum(-external, 0.0)
     base = np.column_stack([external, fall, density])
     names: tuple[str, ...] = ("x", "x fall", "exposure")
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
+        extra, more = control_columns(controls, y.size)
         base = np.column_stack([base, extra])
-        names += tuple(f"control {i + 1}" for i in range(extra.shape[1]))
+        names += tuple(more)
     labels = IvLabels(
         endogenous="forced sales",
         slope_unit="fraction per base sold",
@@ -368,11 +379,17 @@ def granular_instrument(account_flows: npt.ArrayLike, sizes: npt.ArrayLike) -> F
     if flows.ndim != 2 or flows.shape[1] < 2:
         raise DataError(f"account flows have shape {flows.shape}. Expected (n_bars, 2 or more).")
     flows = matrix(flows, [f"account {i}" for i in range(flows.shape[1])], len(flows), "flows")
-    weight = np.broadcast_to(np.asarray(sizes, dtype=np.float64), flows.shape)
+    given = np.asarray(sizes, dtype=np.float64)
+    if given.shape not in (flows.shape, flows.shape[1:]):
+        raise DataError(
+            f"sizes have shape {given.shape}. Expected {flows.shape[1:]} or {flows.shape}, one "
+            f"size per account. Align them."
+        )
+    weight = np.broadcast_to(given, flows.shape)
     if not (np.isfinite(weight).all() and (weight > 0).all()):
         raise DataError("A size is not positive. Expected sizes above zero. Drop empty accounts.")
     share = weight / weight.sum(axis=1, keepdims=True)
-    return np.asarray((share * flows).sum(axis=1) - flows.mean(axis=1))
+    return np.asarray(((share - 1.0 / flows.shape[1]) * flows).sum(axis=1))
 
 
 def granular_iv(

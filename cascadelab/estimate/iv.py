@@ -13,7 +13,13 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError
-from cascadelab.estimate.checks import check_independent, check_moves, matrix, vector
+from cascadelab.estimate.checks import (
+    are_units_far_apart,
+    check_independent,
+    check_moves,
+    matrix,
+    vector,
+)
 from cascadelab.estimate.covariance import (
     Clustered,
     ErrorKind,
@@ -123,6 +129,7 @@ def _check(
     words: IvLabels,
 ) -> _Arrays:
     y = vector(outcome, words.outcome)
+    check_moves(y, words.outcome)
     if np.ndim(endogenous) == 2:
         raise DataError(
             f"endogenous has shape {np.shape(endogenous)}. Expected one regressor, shape (n,): "
@@ -201,7 +208,8 @@ def two_stage_least_squares(
     :math:`\hat b = (\hat X'\hat X)^{-1}\hat X' y`, :math:`\hat X = P_Z X`, covariance
     :math:`(\hat X'\hat X)^{-1} S (\hat X'\hat X)^{-1}` with S of the scores
     :math:`\hat x_t \hat u_t`, residuals at the true regressors. Small problems with HAC errors
-    come from statsmodels' ``LinearIVGMM``; large ones from cross-products, equal to it.
+    come from statsmodels' ``LinearIVGMM``; large ones, and those whose columns differ in size by
+    more than a thousand (its sums are not scaled), from cross-products, equal to it.
     """
     words, kind = labels or IvLabels(), errors or Hac()
     return _two_stage(_check(outcome, endogenous, instruments, controls, words), kind, words)
@@ -218,7 +226,8 @@ def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
             return two_stage_gmm(data.y, data.design, data.all_instruments, n_lags)
 
         reach = fit
-    if reach is not None and 2 * data.joined.size <= FAST_FROM_CELLS:
+    is_small = 2 * data.joined.size <= FAST_FROM_CELLS
+    if reach is not None and is_small and not are_units_far_apart(data.joined[:, :-1], 1e3):
         result = reach()
         estimate, cov = np.array(result.params), np.array(result.cov_params())
         reach = lambda: result  # noqa: E731

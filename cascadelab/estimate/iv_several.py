@@ -12,7 +12,13 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_independent, check_moves, matrix, vector
+from cascadelab.estimate.checks import (
+    check_independent,
+    check_moves,
+    column_lengths,
+    matrix,
+    vector,
+)
 from cascadelab.estimate.covariance import ErrorKind, Hac, least_squares, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests, wald_test
 from cascadelab.estimate.linear import Labels, ols
@@ -273,7 +279,10 @@ def _check(outcome: npt.ArrayLike, regressors: SeveralRegressors, words: Labels)
 
 
 def _two_stage(data: _Columns, kind: ErrorKind) -> tuple[FloatArray, FloatArray]:
-    fitted = data.all_instruments @ least_squares(data.all_instruments, data.design)
+    # Columns of unit size: a pseudo-inverse would drop a return beside a flow in base units.
+    unit = column_lengths(data.design)
+    design = data.design / unit
+    fitted = data.all_instruments @ least_squares(data.all_instruments, design)
     bread = np.linalg.pinv(fitted.T @ fitted)
     if np.linalg.matrix_rank(fitted) < fitted.shape[1]:
         raise DataError(
@@ -282,7 +291,8 @@ def _two_stage(data: _Columns, kind: ErrorKind) -> tuple[FloatArray, FloatArray]
             f"Expected one each. Use other instruments."
         )
     estimate = bread @ (fitted.T @ data.y)
-    return estimate, bread @ score_meat(fitted, data.y - data.design @ estimate, kind) @ bread
+    cov = bread @ score_meat(fitted, data.y - design @ estimate, kind) @ bread
+    return estimate / unit, cov / np.outer(unit, unit)
 
 
 def _underidentified(data: _Columns, position: int, kind: ErrorKind) -> HypothesisTest:

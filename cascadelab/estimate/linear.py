@@ -10,8 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError
-from cascadelab.estimate.checks import check_independent, check_moves, matrix, vector
-from cascadelab.estimate.covariance import Clustered, ErrorKind, Hac, bartlett_meat
+from cascadelab.estimate.checks import (
+    are_units_far_apart,
+    check_independent,
+    check_moves,
+    matrix,
+    vector,
+)
+from cascadelab.estimate.covariance import Clustered, ErrorKind, Hac, score_meat
 from cascadelab.estimate.hypothesis import wald_test
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
@@ -89,9 +95,10 @@ def ols(
 
     Notes
     -----
-    Small problems go to ``statsmodels.OLS``. Above 400,000 cells the same numbers come from
-    cross-products with one step of refinement and :func:`~.covariance.bartlett_meat`; the
-    statsmodels result is then fitted when ``result.statsmodels`` is asked for.
+    Small problems go to ``statsmodels.OLS``. Above 400,000 cells, and where columns differ in size
+    by more than a million, the same numbers come from cross-products of scaled columns with one
+    step of refinement and :func:`~.covariance.score_meat`; the statsmodels result is then fitted
+    when ``result.statsmodels`` is asked for.
 
     Examples
     --------
@@ -136,7 +143,8 @@ def _fit(
 
         return sm.OLS(y, design).fit(**kind.statsmodels_options(y.size))
 
-    if design.size <= FAST_FROM_CELLS or isinstance(kind, Clustered):
+    is_small = design.size <= FAST_FROM_CELLS or isinstance(kind, Clustered)
+    if is_small and not are_units_far_apart(design, 1e6):
         result = fit()
         return np.array(result.params), np.array(result.cov_params()), lambda: result
     estimate, cov = _cross_product_fit(y, design, kind)
@@ -147,18 +155,13 @@ def _cross_product_fit(
     y: FloatArray, design: FloatArray, kind: ErrorKind
 ) -> tuple[FloatArray, FloatArray]:
     """Return estimates and covariance from X'X, columns scaled, one step of refinement."""
-    n_rows, n_columns = design.shape
     gram = design.T @ design
     scale = np.sqrt(np.diag(gram))
     inverse = np.linalg.inv(gram / np.outer(scale, scale)) / np.outer(scale, scale)
     estimate = inverse @ (design.T @ y)
     residual = y - design @ estimate
     estimate = estimate + inverse @ (design.T @ residual)
-    residual = y - design @ estimate
-    if isinstance(kind, Hac):
-        meat = bartlett_meat(design, residual, kind.lags(n_rows))
-    else:
-        meat = bartlett_meat(design, residual, 0) * (n_rows / (n_rows - n_columns))
+    meat = score_meat(design, y - design @ estimate, kind)
     return estimate, inverse @ meat @ inverse
 
 

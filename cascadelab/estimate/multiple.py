@@ -66,7 +66,12 @@ def romano_wolf(t_values: npt.ArrayLike, null_draws: npt.ArrayLike) -> FloatArra
     """
     t = np.abs(vector(t_values, "t-ratios"))
     draws = np.abs(np.asarray(null_draws, dtype=np.float64))
-    if draws.ndim != 2 or draws.shape[1] != t.size or not np.isfinite(draws).all():
+    if (
+        draws.ndim != 2
+        or draws.shape[1] != t.size
+        or draws.shape[0] < 1
+        or not np.isfinite(draws).all()
+    ):
         raise DataError(
             f"null draws have shape {draws.shape}. Expected (n_draws, {t.size}), all finite."
         )

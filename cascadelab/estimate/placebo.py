@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_moves, vector
+from cascadelab.estimate.checks import check_moves, control_columns, vector
 from cascadelab.estimate.covariance import ErrorKind, least_squares
 from cascadelab.estimate.hypothesis import HypothesisTest, wald_test
 from cascadelab.estimate.linear import ols
@@ -47,9 +47,9 @@ def pre_trend_test(
     past = np.column_stack([y[rows - lag] for lag in range(1, n_leads + 1)])
     names = [f"return, lag {lag}" for lag in range(1, n_leads + 1)]
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)[rows]
-        past = np.column_stack([past, extra])
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
+        extra, more = control_columns(controls, y.size)
+        past = np.column_stack([past, extra[rows]])
+        names += more
     fit = ols(z[rows], past, names=names, errors=errors)
     restriction = np.zeros((n_leads, len(fit.terms)))
     restriction[:, 1 : n_leads + 1] = np.eye(n_leads)
@@ -86,15 +86,21 @@ def shuffled_blocks_test(
     y = vector(returns, "returns")
     z = vector(instrument, "instrument", y.size)
     check_moves(z, "instrument")
+    check_moves(y, "returns")
     n_blocks = y.size // block if block >= 1 else 0
     if n_blocks < 5:
         raise DataError(f"{n_blocks} blocks of {block} rows. Expected at least 5. Shorten them.")
     base = np.ones((y.size, 1))
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(y.size, -1)
-        base = np.column_stack([base, extra])
+        base = np.column_stack([base, control_columns(controls, y.size)[0]])
     left_y = y - base @ least_squares(base, y)
     left_z = z - base @ least_squares(base, z)
+    for left, values, name in ((left_y, y, "returns"), (left_z, z, "instrument")):
+        if np.abs(left).max() <= 1e-10 * np.abs(values).max():
+            raise DataError(
+                f"The controls reproduce the {name} exactly, so that nothing is left to shuffle. "
+                f"Expected {name} that differ from them. Drop a control."
+            )
     scale = float(np.sqrt(left_y @ left_y) * np.sqrt(left_z @ left_z))
     actual = float(left_y @ left_z) / scale
     order = np.arange(y.size)
@@ -129,9 +135,9 @@ def opposite_side_test(
     z = vector(instrument, "instrument", sales.size)
     design, names = z[:, None], ["instrument"]
     if controls is not None:
-        extra = np.asarray(controls, dtype=np.float64).reshape(sales.size, -1)
+        extra, more = control_columns(controls, sales.size)
         design = np.column_stack([z, extra])
-        names += [f"control {i + 1}" for i in range(extra.shape[1])]
+        names += more
     fit = ols(sales, design, names=names, errors=errors)
     restriction = np.zeros((1, len(fit.terms)))
     restriction[0, 1] = 1.0

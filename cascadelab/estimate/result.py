@@ -15,6 +15,7 @@ from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import fraction
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests, wald_test
 from cascadelab.estimate.record import Record
+from cascadelab.estimate.warn import warn_negative_variance
 from cascadelab.units import FloatArray
 
 if TYPE_CHECKING:
@@ -95,11 +96,15 @@ class FitResult(Record):
             raise DataError(f"{len(self.units)} units for {size} terms. Give one unit per term.")
         for array in (self.estimate, self.cov):
             array.setflags(write=False)
+        below = np.flatnonzero(np.diag(self.cov) < 0)
+        if below.size:
+            warn_negative_variance([self.terms[int(i)] for i in below], self.cov_type)
 
     @property
     def std_error(self) -> FloatArray:
-        """Standard errors, shape (k,); square roots of the diagonal of `cov`."""
-        return np.sqrt(np.diag(self.cov))
+        """Standard errors, shape (k,); square roots of the diagonal of `cov`, NaN below 0."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.diag(self.cov))
 
     @property
     def t_value(self) -> FloatArray:

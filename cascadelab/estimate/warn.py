@@ -14,12 +14,14 @@ __all__ = [
     "LongLagWarning",
     "LookAheadError",
     "NaiveGainError",
+    "NegativeVarianceWarning",
     "NonFiniteError",
     "SelectionError",
     "TiedEventsWarning",
     "WeakInstrumentWarning",
     "warn_few_clusters",
     "warn_long_lag",
+    "warn_negative_variance",
 ]
 
 
@@ -85,6 +87,10 @@ class LongLagWarning(EstimateWarning):
     """The HAC lag is longer than a tenth of the sample: errors are biased down."""
 
 
+class NegativeVarianceWarning(EstimateWarning):
+    """A two-way cluster variance came out below zero: the error is not available (NaN)."""
+
+
 class TiedEventsWarning(EstimateWarning):
     """Events share time stamps: batches look like excitation. Use branching_report."""
 
@@ -111,3 +117,12 @@ def warn_long_lag(n_lags: int, n_obs: int) -> None:
             f"biased down. Use fewer lags, or a block bootstrap."
         )
         warnings.warn(text, LongLagWarning, stacklevel=4)
+
+
+def warn_negative_variance(terms: list[str], cov_type: str) -> None:
+    """Warn when the variance of some terms is negative."""
+    text = (
+        f"The variance of {', '.join(terms)} is negative ({cov_type}); its error is not available. "
+        f"Expected more clusters each way. Cluster one way, or use wild_cluster_test."
+    )
+    warnings.warn(text, NegativeVarianceWarning, stacklevel=5)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError
+from cascadelab.estimate.checks import column_lengths
 from cascadelab.estimate.covariance import ErrorKind, least_squares, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
 from cascadelab.estimate.record import Record
@@ -134,7 +135,7 @@ def effective_f(
     target = residualised(endogenous, controls)
     slope = orthonormal.T @ target
     left = target - orthonormal @ slope
-    meat = score_meat(orthonormal, left, kind)
+    meat = score_meat(orthonormal, left, kind, controls.shape[1])
     trace = float(np.trace(meat))
     ceiling, share = 1.0 / worst_bias, float(np.linalg.eigvalsh(meat)[-1]) / trace
     square = float(np.trace(meat @ meat)) / trace**2
@@ -160,10 +161,24 @@ def _reduced(
     y, d = residualised(outcome, controls), residualised(endogenous, controls)
     gamma, pi = orthonormal.T @ y, orthonormal.T @ d
     e_y, e_d = y - orthonormal @ gamma, d - orthonormal @ pi
-    v_yy = score_meat(orthonormal, e_y, kind)
-    v_dd = score_meat(orthonormal, e_d, kind)
-    cross = 0.5 * (score_meat(orthonormal, e_y + e_d, kind) - v_yy - v_dd)
+    taken = controls.shape[1]
+    v_yy = score_meat(orthonormal, e_y, kind, taken)
+    v_dd = score_meat(orthonormal, e_d, kind, taken)
+    # By polarisation, at equal sizes: return and flow may be many powers of ten apart.
+    ratio = math.sqrt(float(np.trace(v_yy)) / float(np.trace(v_dd) or 1.0)) or 1.0
+    both = score_meat(orthonormal, e_y / ratio + e_d, kind, taken)
+    cross = 0.5 * ratio * (both - v_yy / ratio**2 - v_dd)
     return gamma, pi, v_yy, cross, v_dd
+
+
+def _is_short_of_clusters(cov: FloatArray) -> bool:
+    """Whether a covariance has no full rank: with fewer clusters than columns its inverse is noise.
+
+    A two-way cluster covariance may also be indefinite.
+    """
+    size = np.sqrt(np.abs(np.diag(cov)))
+    size = np.where(size > 0, size, 1.0)
+    return bool(np.linalg.eigvalsh(cov / np.outer(size, size))[0] < 1e-10)
 
 
 def anderson_rubin_test(
@@ -178,10 +193,11 @@ def anderson_rubin_test(
     gamma, pi, v_yy, cross, v_dd = _reduced(outcome, endogenous, instruments, controls, kind)
     gap = gamma - value * pi
     cov = v_yy - 2.0 * value * cross + value**2 * v_dd
+    name, null = "Anderson-Rubin", f"the slope is {value:g}"
+    if _is_short_of_clusters(cov):
+        return invalid_test(name, null, "the covariance has no full rank (too few clusters)")
     statistic = float(gap @ np.linalg.solve(cov, gap))
-    return HypothesisTest.of(
-        "Anderson-Rubin", statistic, f"the slope is {value:g}", "chi2", (float(gamma.size),)
-    )
+    return HypothesisTest.of(name, statistic, null, "chi2", (float(gamma.size),))
 
 
 def anderson_rubin_set(
@@ -221,6 +237,11 @@ def anderson_rubin_set(
     gamma, pi, v_yy, cross, v_dd = _reduced(outcome, endogenous, instruments, controls, kind)
     limit = float(stats.chi2.ppf(level, gamma.size))
     name = "Anderson-Rubin set"
+    if gamma.size > 1 and (_is_short_of_clusters(v_yy) or _is_short_of_clusters(v_dd)):
+        raise DataError(
+            f"{name}: the clustered covariance of {gamma.size} instruments has no full rank. "
+            f"Expected more clusters than instruments. Use fewer instruments or HAC errors."
+        )
     if gamma.size == 1:
         a = float(pi[0] ** 2 - limit * v_dd[0, 0])
         b = float(-2.0 * (gamma[0] * pi[0] - limit * cross[0, 0]))
@@ -313,12 +334,14 @@ def control_function_test(
         chi-squared with m degrees of freedom; null: OLS is consistent.
     """
     left = residualised(endogenous, instruments).reshape(outcome.size, -1)
-    full = np.column_stack([design, left])
-    if np.linalg.matrix_rank(full) < full.shape[1]:
+    taken = endogenous.reshape(outcome.size, -1)
+    if (column_lengths(left) <= 1e-10 * column_lengths(taken)).any():
         raise DataError(
             "The instruments reproduce the endogenous regressor exactly. Expected a first stage "
             "with residuals. Use instruments that differ from it."
         )
+    full = np.column_stack([design, left])
+    full = full / column_lengths(full)
     bread = np.linalg.inv(full.T @ full)
     estimate = bread @ (full.T @ outcome)
     cov = bread @ score_meat(full, outcome - full @ estimate, kind) @ bread
@@ -334,16 +357,20 @@ def over_identification_test(
 ) -> HypothesisTest:
     """Hansen's J of two-step GMM; null: all instruments are valid.
 
-    Just-identified models return an object that says why there is no test.
+    Just-identified models, and fewer clusters than moments, return an object that says why there
+    is no test.
     """
     name, null = "over-identification J", "all instruments are uncorrelated with the error"
     surplus = instruments.shape[1] - design.shape[1]
     if surplus == 0:
         return invalid_test(name, null, "as many instruments as endogenous regressors")
-    first = least_squares(instruments, design)
-    fitted = instruments @ first
-    two_stage = np.linalg.solve(fitted.T @ fitted, fitted.T @ outcome)
-    weight = np.linalg.inv(score_meat(instruments, outcome - design @ two_stage, kind))
+    design, instruments = design / column_lengths(design), instruments / column_lengths(instruments)
+    fitted = instruments @ least_squares(instruments, design)
+    two_stage = least_squares(fitted, outcome)
+    meat = score_meat(instruments, outcome - design @ two_stage, kind)
+    if _is_short_of_clusters(meat):
+        return invalid_test(name, null, "the covariance has no full rank (too few clusters)")
+    weight = np.linalg.inv(meat)
     zx, zy = instruments.T @ design, instruments.T @ outcome
     step_two = np.linalg.solve(zx.T @ weight @ zx, zx.T @ weight @ zy)
     moment = zy - zx @ step_two

@@ -140,7 +140,8 @@ class _Problem:
 
 def decay_bounds(duration_s: float, resolution_s: float) -> tuple[float, float]:
     """Decays that the window and the clock can tell apart: ``[10/T, 1/resolution]``."""
-    low, high = 10.0 / duration_s, 1.0 / resolution_s
+    low = 10.0 / duration_s
+    high = 1.0 / resolution_s if resolution_s > 0 else math.nan
     if not 0 < low < high:
         raise ParameterError(
             f"resolution_s is {resolution_s:g} in a window of {duration_s:g} s; expected less than "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import vector
 from cascadelab.units import FloatArray, IntArray
 
@@ -312,6 +312,11 @@ def log_likelihood(
     >>> round(log_likelihood(times, 5.0, baseline=0.4, jump=0.9, decay=1.5), 9)
     -6.706587197
     """
+    if not (baseline > 0 and jump >= 0 and decay > 0):
+        raise ParameterError(
+            f"baseline is {baseline!r}, jump {jump!r} and decay {decay!r}; expected a positive "
+            f"baseline and decay and a jump of at least 0. Pass such numbers."
+        )
     events = event_times(times_s, duration_s)
     parts = (np.array([baseline]), np.array([jump / decay]), np.array([decay]))
     return value_and_gradient(events, *parts)[0]
