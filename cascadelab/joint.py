@@ -12,6 +12,7 @@ import polars as pl
 
 from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ParameterError
+from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import FloatArray
 
 __all__ = ["FlowCurve", "JointCascade", "solve_joint"]
@@ -99,8 +100,7 @@ def solve_joint(
     max_rounds : int
         A cap that binds shows as status ``"not_converged"``.
     tolerance : float
-        Curves: rounds end when none adds more than this share of the largest move. Books end
-        exactly.
+        Curves: rounds end when none adds more than this share of its own move. Books end exactly.
 
     Returns
     -------
@@ -118,11 +118,12 @@ def solve_joint(
     _check_joint(slopes, start, len(flows), names)
     moves = [start]
     sold = np.zeros_like(start)
+    slack = np.array([0.0 if isinstance(flow, LedgerFlow) else tolerance for flow in flows])
     status = "not_converged"
     for _ in range(max_rounds):
         sold = np.array([float(flow.quantity(y)) for flow, y in zip(flows, moves[-1], strict=True)])
         after = start + slopes @ sold
-        if (after <= moves[-1] + tolerance * max(float(after.max()), 1e-300)).all():
+        if (after <= moves[-1] * (1.0 + slack)).all():
             status = "settled"
             break
         moves.append(after)

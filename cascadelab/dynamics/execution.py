@@ -140,6 +140,8 @@ class PoolVenue:
     def __post_init__(self) -> None:
         if not self.arbitrage_per_s >= 0:
             raise ParameterError.out_of_range(self, "arbitrage_per_s", "a number of at least 0")
+        if self.pool.side != "long":
+            raise ParameterError.out_of_range(self.pool, "side", "'long': a venue takes sales")
 
     @property
     def price(self) -> float:

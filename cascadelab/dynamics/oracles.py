@@ -65,6 +65,14 @@ def path(oracle: Oracle, prices: npt.ArrayLike, step_s: float = 1.0) -> FloatArr
     return np.array([reader.read(row) for row in table])
 
 
+def _whole_steps(oracle: object, field: str, step_s: float) -> int:
+    """Steps in the seconds of a field; an average or a delay of part of a step is not silent."""
+    n_steps = float(getattr(oracle, field)) / step_s
+    if abs(n_steps - round(n_steps)) > 1e-9 * max(n_steps, 1.0):
+        raise ParameterError.out_of_range(oracle, field, f"a multiple of the step, {step_s} s")
+    return round(n_steps)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LastOracle:
     """Last price of one venue.
@@ -113,7 +121,7 @@ class TwapOracle:
     Parameters
     ----------
     window_s : float
-        Seconds, positive.
+        Seconds, positive, a multiple of the step.
     """
 
     window_s: float
@@ -122,8 +130,8 @@ class TwapOracle:
         require_positive(self, "window_s")
 
     def reader(self, step_s: float) -> Reader:
-        """Return a fresh reader."""
-        return _TwapReader(max(round(self.window_s / step_s), 1))
+        """Return a fresh reader; ParameterError if the window is no multiple of the step."""
+        return _TwapReader(_whole_steps(self, "window_s", step_s))
 
 
 class _TwapReader:
@@ -199,8 +207,8 @@ class DelayedOracle:
             raise ParameterError.out_of_range(self, "delay_s", "a finite number of at least 0")
 
     def reader(self, step_s: float) -> Reader:
-        """Return a fresh reader."""
-        return _DelayedReader(self.source.reader(step_s), round(self.delay_s / step_s))
+        """Return a fresh reader; ParameterError if the delay is no multiple of the step."""
+        return _DelayedReader(self.source.reader(step_s), _whole_steps(self, "delay_s", step_s))
 
 
 class _DelayedReader:

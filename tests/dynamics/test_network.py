@@ -136,3 +136,13 @@ def test_oracle_gain_is_weight_times_slope_times_density():
 def test_a_matrix_that_is_no_gain_matrix_is_refused(matrix):
     with pytest.raises(ParameterError, match="matrix"):
         GainMatrix(matrix)
+
+
+def test_books_of_very_different_scales_end_exactly():
+    price = cl.Coordinate(reference_price=1e9)
+    large = cl.LedgerFlow(np.array([1e6]), np.ones(1), price)
+    small = cl.LedgerFlow(np.array([1e-9, 2e-9]), np.ones(2), price)
+    cascade = solve_joint([large, small], [[0.0, 0.0], [0.0, 1e-9]], [1e6, 1e-9])
+    assert cascade.status == "settled"
+    assert cascade.quantity_base.tolist() == [1.0, 2.0]
+    assert cascade.move[1] == pytest.approx(3e-9, rel=1e-12)

@@ -175,3 +175,23 @@ def test_decay_heals_a_book():
     venue.sell(10.0)
     venue.advance(10.0, 100.0)
     assert_allclose(100.0 - venue.price, np.exp(-1.0))
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        oracles.TwapOracle(window_s=4.0),
+        oracles.DelayedOracle(source=oracles.MedianOracle(), delay_s=4.0),
+    ],
+)
+def test_a_window_or_delay_that_is_no_multiple_of_the_step_is_refused(oracle):
+    with pytest.raises(ParameterError, match=r"_s is 4\.0; expected a multiple of the step, 2\.5"):
+        oracles.path(oracle, [100.0, 99.0], step_s=2.5)
+
+
+def test_a_pool_for_purchases_is_no_venue_for_sales():
+    pool = cl.ConstantProductImpact(
+        reserve_base=10.0, pool_price=100.0, fee_fraction=0.0, scale="price", side="short"
+    )
+    with pytest.raises(ParameterError, match="a venue takes sales"):
+        execution.PoolVenue(name="pool", pool=pool)
