@@ -250,14 +250,14 @@ def shock_market(slope: float, fund: float) -> tuple[dynamics.Market, cl.LedgerF
 def one_shock(job: str, slope: float, fund: float) -> Ratio:
     """Tranches, fund and ADL against the plain cascade of the longs, whose book is not sorted.
 
-    The full book is as slice_book leaves it: cut into slices and ordered by price; thresholds,
-    running sums and ranks are worked out anew.
+    The full book is cut into slices beforehand; order, thresholds, running sums and ranks are
+    worked out anew.
     """
     market, flow = shock_market(slope, fund)
     path = dynamics.shock_path(market.coordinate, -math.log(0.9), 1)
 
     def full() -> dynamics.Run:
-        fresh = dataclasses.replace(market, book=dataclasses.replace(market.book))
+        fresh = dataclasses.replace(market, book=dataclasses.replace(market.book, by_price=None))
         return dynamics.simulate(fresh, path)
 
     def plain() -> cl.Cascade:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cascadelab._order import stable_order
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
 from cascadelab.units import Coordinate, FloatArray, IntArray
@@ -129,7 +130,7 @@ class LedgerFlow:
     def _sorted(self) -> tuple[FloatArray, FloatArray]:
         levels, sizes = self.thresholds, self.sizes_base
         if not (levels[1:] >= levels[:-1]).all():
-            order = _rising_order(levels)
+            order = stable_order(levels)
             levels, sizes = levels[order], sizes[order]
             del order
         n_reachable = int(np.searchsorted(levels, np.inf, side="left"))  # what never comes is last
@@ -209,29 +210,6 @@ class LedgerFlow:
             if (is_open & (self.sizes_base[start : start + _CHUNK] > 0)).any():
                 return True
         return False
-
-
-def _rising_order(levels: FloatArray) -> IntArray:
-    """Order of rising levels, equal ones in their own order, infinity and NaN last.
-
-    The leading bits of a float rank like the float; the row takes the place of the others, and
-    one sort of integers does for both. Levels equal in all leading bits are put right afterwards.
-    The order, and so every sum taken along it, is the same on every processor.
-    """
-    n_bits = max(len(levels) - 1, 1).bit_length()
-    keys = np.fmin(levels, np.inf).view(np.int64)
-    if keys.min(initial=0) < 0:  # a negative float falls as its bits rise
-        keys ^= (keys >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF)
-    keys &= -1 << n_bits
-    keys |= np.arange(len(levels))
-    keys.sort()
-    keys &= (1 << n_bits) - 1
-    ranked = levels[keys]
-    if (ranked[1:] < ranked[:-1]).any():
-        again = np.argsort(ranked, kind="stable")
-        del ranked
-        return np.asarray(keys[again])
-    return keys
 
 
 def _checked_sum(sizes: FloatArray) -> float:

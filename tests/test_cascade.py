@@ -288,20 +288,6 @@ def test_a_cube_over_a_large_book_is_what_solve_says(n_slopes):
         assert cube.quantities_base[0, i].tolist() == [c.quantity_base for c in singles]
 
 
-@given(
-    st.lists(
-        st.floats(allow_subnormal=True) | st.sampled_from([1.0, 1.0 + 2**-52, -1.0]), max_size=80
-    )
-)
-def test_a_sorted_book_has_rising_thresholds_and_ties_in_their_own_order(values):
-    levels = np.array(values) + 0.0  # one kind of zero
-    sizes = 2.0 ** np.arange(len(levels)) / 2.0**40
-    flow = cl.LedgerFlow(levels, sizes, PRICE)
-    expected = np.argsort(levels, kind="stable")[: int((levels < np.inf).sum())]
-    assert flow.sorted_thresholds.tolist() == levels[expected].tolist()
-    assert flow.cumulative_base.tolist() == [0.0, *np.cumsum(sizes[expected]).tolist()]
-
-
 @given(LOTS, st.integers(1, 30))
 def test_rounds_from_a_safe_start_equal_plain_rounds(lots, thinning):
     flow, shocks = book(lots).prepare(), np.arange(41) / 2.0

@@ -21,6 +21,7 @@ ROOMS = {
     "display": 0,
     "fingerprint": 0,
     "files": 0,
+    "_order": 0,
     "ledger": 1,
     "margin": 2,
     "flow": 3,

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from cascadelab._order import stable_order
 from cascadelab.dynamics.slices import CloseRules, cut_positions, worth
 from cascadelab.errors import ParameterError
 from cascadelab.ledger import Ledger
@@ -167,8 +168,9 @@ class SliceBook:
         found = self._ordered_before(fall, sign)
         if found is None:
             chosen = np.flatnonzero(self.size_base * sign > 0)
-            ranks, thresholds = stable_order(self._levels(fall, sign, chosen))
-            order = chosen[ranks]
+            levels = self._levels(fall, sign, chosen)
+            ranks = stable_order(levels)
+            order, thresholds = chosen[ranks], levels[ranks]
         else:
             order, thresholds = found
         sizes = self.size_base[order]
@@ -210,14 +212,6 @@ class SliceBook:
         for sign in (1.0, -1.0):
             self.side(coordinate, sign)
         return self
-
-
-def stable_order(values: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Order of a stable sort, and the values in it; six times faster where all values differ."""
-    order = np.argsort(values)
-    ranked = values[order]
-    is_tied = ranked[1:] == ranked[:-1]
-    return (np.argsort(values, kind="stable") if is_tied.any() else order), ranked
 
 
 def slice_book(ledger: Ledger, rules: CloseRules, *, n_slices: int = 10) -> SliceBook:
@@ -287,7 +281,7 @@ def _check(ledger: Ledger, n_slices: int) -> None:
 def _by_price(size: FloatArray, trigger: FloatArray) -> tuple[IntArray, IntArray]:
     """Places of longs by falling and of shorts by rising trigger price; never due comes last."""
     longs, shorts = np.flatnonzero(size > 0), np.flatnonzero(size < 0)
-    return longs[stable_order(-trigger[longs])[0]], shorts[stable_order(trigger[shorts])[0]]
+    return longs[stable_order(-trigger[longs])], shorts[stable_order(trigger[shorts])]
 
 
 def _maintenance_rate(ledger: Ledger, trigger: FloatArray, *, is_inverse: bool) -> FloatArray:

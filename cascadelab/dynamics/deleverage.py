@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascadelab.dynamics.book import stable_order
+from cascadelab._order import stable_order
 from cascadelab.margin import adl
 from cascadelab.margin.adl import Counterparties
 from cascadelab.units import FloatArray, IntArray
@@ -234,7 +234,7 @@ def fill_from_ranking(
 
 def _filled(score: FloatArray, size: FloatArray, wanted: float) -> FloatArray:
     """As :func:`cascadelab.margin.adl.fill_by_score`, with a sort that is fast without ties."""
-    order, _ = stable_order(-score)
+    order = stable_order(-score)
     sizes = size[order]
     before = np.cumsum(sizes) - sizes
     closed = np.empty_like(size)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.dynamics.book import SideBook, SliceBook, stable_order
+from cascadelab._order import stable_order
+from cascadelab.dynamics.book import SideBook, SliceBook
 from cascadelab.dynamics.deleverage import OpenSlices, fill_from_ranking
 from cascadelab.dynamics.events import AccountEvent, Funding, Opening, TopUp, in_order
 from cascadelab.dynamics.positions import Positions
@@ -167,7 +168,7 @@ class LiveSide(DueLine):
         found = np.concatenate(parts)
         found = found[self._is_live(found)]
         if self._heap:
-            found = found[stable_order(found["level"])[0]]
+            found = found[stable_order(found["level"])]
         return np.asarray(found)
 
     def n_reachable(self) -> int:
@@ -186,7 +187,7 @@ class LiveSide(DueLine):
             beside.append(heapq.heappop(self._heap)[1])
         if beside:
             found = np.concatenate([found, self._added[beside]])
-            found = found[stable_order(found["level"])[0]]
+            found = found[stable_order(found["level"])]
         found = found[self._is_live(found)]
         self._look_ahead()
         if len(found) == 0:

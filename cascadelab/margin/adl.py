@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cascadelab._order import stable_order
 from cascadelab.errors import ParameterError
 from cascadelab.units import FloatArray, IntArray
 
@@ -166,7 +167,7 @@ def _order(points: FloatArray, size: FloatArray, wanted: float) -> IntArray:
     """Indices from the highest score, stable; a partition first when few are needed."""
     n = points.size
     if n < 4096:
-        return np.argsort(-points, kind="stable")
+        return stable_order(-points)
     mean = float(size.mean())
     n_few = min(n, int(4 * wanted / mean) + 64) if mean > 0 else n
     while n_few < n // 2:
@@ -175,7 +176,7 @@ def _order(points: FloatArray, size: FloatArray, wanted: float) -> IntArray:
         if size[few].sum() >= wanted:
             return np.asarray(few[np.argsort(-points[few], kind="stable")])
         n_few *= 4
-    return np.argsort(-points, kind="stable")
+    return stable_order(-points)
 
 
 def lights(score: npt.ArrayLike, quantity: npt.ArrayLike) -> IntArray:
@@ -191,7 +192,7 @@ def lights(score: npt.ArrayLike, quantity: npt.ArrayLike) -> IntArray:
         5 for the accounts closed first; what counts is the quantity ranked before an account.
     """
     size = np.asarray(quantity, dtype=np.float64)
-    order = np.argsort(-np.asarray(score, dtype=np.float64), kind="stable")
+    order = stable_order(-np.asarray(score, dtype=np.float64))
     before = (np.cumsum(size[order]) - size[order]) / size.sum()
     light = np.empty(size.size, dtype=np.int64)
     light[order] = 5 - np.minimum((before * 5 + 1e-9).astype(np.int64), 4)
