@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from cascadelab.estimate.checks import vector
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = [
     "BarLengthCheck",
@@ -52,6 +56,24 @@ class FeedCap(Record):
     share_at_cap: float
     busiest_minute_share: float
     smallest_gap_s: float
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the shares of windows at the cap against 1, always at the cap."""
+        from cascadelab.charts.checks import limit_chart
+
+        rows = [
+            ("share of windows at the cap [1]", self.share_at_cap),
+            ("share at the cap, busiest minute [1]", self.busiest_minute_share),
+        ]
+        frame = pl.DataFrame(rows, schema=["measure", "value"], orient="row")
+        gap = "no key has two records"
+        if math.isfinite(self.smallest_gap_s):
+            gap = f"smallest gap within a key {self.smallest_gap_s:.3g} s"
+        return limit_chart(
+            frame.with_columns(limit=pl.lit(1.0), limit_name=pl.lit("always at the cap")),
+            title=f"Feed cap: {self.busiest_minute_share:.0%} of windows full at the busiest",
+            words=f"{self.rule}; {self.n_records:,} records; {gap}",
+        )
 
     def summary(self) -> Summary:
         """Return rule, cap share and smallest gap."""
@@ -157,6 +179,26 @@ class CaptureBound(Record):
     capture_high: float
     level: float
 
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the slope on listed flow and the range of the slope on true flow."""
+        from cascadelab.charts.checks import interval_chart, words_chart
+
+        title = f"Capture bound on {self.term}"
+        if any(math.isnan(end) for end in (self.low, self.high, self.listed_slope)):
+            return words_chart(title, "No bound: the slope or its error is not available.")
+        rows = [
+            ("listed flow", None, None, self.listed_slope),
+            ("true flow", self.low, self.high, None),
+        ]
+        schema = dict.fromkeys(("low", "high", "value"), pl.Float64)
+        return interval_chart(
+            pl.DataFrame(rows, schema={"label": pl.String, **schema}, orient="row"),
+            axis=f"slope on {self.term} [outcome per unit of flow]",
+            title=title,
+            words=f"The feed shows {self.capture_low:.0%} to {self.capture_high:.0%} of true flow;"
+            f" sampling error at {self.level:.0%}",
+        )
+
     def summary(self) -> Summary:
         """Return listed slope, capture range and bounds."""
         rows: list[tuple[str, object]] = [
@@ -243,6 +285,18 @@ class BarLengthCheck(Record):
         """Whether sales cannot answer returns inside a bar."""
         return self.steps_per_bar <= 1.0 + 1e-12
 
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of engine checks per bar against the one that is allowed."""
+        from cascadelab.charts.checks import limit_chart
+
+        verdict = "short enough" if self.is_passed else "too long"
+        row = {"measure": "engine checks per bar [1]", "value": self.steps_per_bar}
+        return limit_chart(
+            pl.DataFrame([row | {"limit": 1.0, "limit_name": "at most"}]),
+            title=f"The bar is {verdict} for the engine",
+            words=f"Bar {self.bar_s:g} s; the engine checks every {self.engine_interval_s:g} s",
+        )
+
     def summary(self) -> Summary:
         """Return steps per bar and the verdict."""
         rows: list[tuple[str, object]] = [
@@ -293,6 +347,18 @@ class MatchedPairs(Record):
     def to_frame(self) -> pl.DataFrame:
         """Return one row per bin: matched, unmatched."""
         return pl.DataFrame({"matched": self.matched, "unmatched": self.unmatched})
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of liquidation records per bin, matched with ADL and not."""
+        from cascadelab.charts.checks import counts_chart
+
+        return counts_chart(
+            self.to_frame().rename({"matched": "matched with ADL"}),
+            axis="liquidation records [count]",
+            bins="bin [number]",
+            title=f"{self.unmatched_share:.0%} of liquidations are not matched with ADL",
+            words=f"{self.n_equal_bins:,} of {self.n_adl_bins:,} bins with ADL have equal counts",
+        )
 
     def summary(self) -> Summary:
         """Return counts, correlations and what they mean."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,9 @@ from cascadelab.display import Summary
 from cascadelab.errors import ParameterError
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["HypothesisTest", "frame_of_tests", "invalid_test", "wald_test"]
 
@@ -99,6 +102,36 @@ class HypothesisTest(Record):
         """Reference distribution in words, such as ``chi2(1)``."""
         inside = ", ".join(f"{value:g}" for value in self.df)
         return f"{self.distribution}({inside})" if inside else self.distribution
+
+    def limit_at(self, size: float = 0.05) -> float:
+        """Critical value of ``|statistic|`` at `size`; NaN without a reference distribution."""
+        from scipy import stats
+
+        if self.distribution == "chi2":
+            return float(stats.chi2.isf(size, *self.df))
+        if self.distribution == "F":
+            return float(stats.f.isf(size, *self.df))
+        return float(stats.norm.isf(size / 2)) if self.distribution == "normal" else math.nan
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the statistic against its 5 % critical value.
+
+        Where the reference is not a known distribution the p-value stands against 0.05; where the
+        test is not valid the chart says why.
+        """
+        from cascadelab.charts.checks import limit_chart, words_chart
+
+        limit, p_value = self.limit_at(), self.p_value
+        if not self.is_valid or math.isnan(p_value):
+            words = self.reason or "no p-value is available"
+            return words_chart(f"{self.name}: no verdict", f"Null: {self.null}. Reason: {words}.")
+        verdict = "rejected" if self.is_rejected() else "not rejected"
+        row = {"measure": "p-value [1]", "value": p_value, "limit": 0.05, "limit_name": "size"}
+        if not (math.isnan(limit) or math.isnan(self.statistic)):
+            row = {"measure": f"|statistic| [1], {self.reference}", "value": abs(self.statistic)}
+            row |= {"limit": limit, "limit_name": "5 % critical value"}
+        words = f"Null: {self.null}. p = {p_value:.3g}"
+        return limit_chart(pl.DataFrame([row]), title=f"{self.name}: null {verdict}", words=words)
 
     def summary(self) -> Summary:
         """Return statistic, reference distribution, null and p-value."""

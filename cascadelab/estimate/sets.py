@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cascadelab.display import Summary, number
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["ConfidenceSet", "set_below"]
 
@@ -67,6 +71,35 @@ class ConfidenceSet(Record):
             + (f"{low:.5g}, {high:.5g}")
             + (")" if math.isinf(high) else "]")
             for low, high in self.intervals
+        )
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the set; an arrow where it has no end, words where nothing can be drawn.
+
+        The empty set and the whole line have no end to draw: the chart says what they mean.
+        """
+        import polars as pl
+
+        from cascadelab.charts.checks import interval_chart, words_chart
+
+        title = f"{self.name}: {self.level:.0%} confidence set"
+        if any(math.isnan(end) for pair in self.intervals for end in pair):
+            return words_chart(title, f"Not available: an end is not a number ({self.words}).")
+        if self.kind == "empty":
+            return words_chart(title, "Empty: no value is compatible with the data and the model.")
+        if self.kind == "whole line":
+            return words_chart(title, "The whole line: the data exclude no value at this level.")
+        rows = [
+            {"label": f"part {place}", "low": low, "high": high, "value": None}
+            for place, (low, high) in enumerate(self.intervals, start=1)
+        ]
+        frame = pl.DataFrame(rows, schema_overrides={"value": pl.Float64})
+        frame = frame.with_columns(pl.lit(self.kind).alias("label")) if len(rows) == 1 else frame
+        return interval_chart(
+            frame,
+            axis="value of the parameter [its unit]",
+            title=title,
+            words=f"{self.kind}: {self.words}",
         )
 
     def summary(self) -> Summary:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from cascadelab.estimate.covariance import Hac
 from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.record import Record
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["WardlawCheck", "wardlaw_check"]
 
@@ -42,6 +47,22 @@ class WardlawCheck(Record):
     def is_passed(self) -> bool:
         """Whether the valuation is free of the return at the 5 % level."""
         return not self.test.is_rejected(0.05)
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the t statistic on the pseudo-flow against its 5 % critical value."""
+        import polars as pl
+
+        from cascadelab.charts.checks import limit_chart, words_chart
+
+        test, limit = self.test, self.test.limit_at()
+        verdict = "no return in the flow" if self.is_passed else "the flow contains the return"
+        if not test.is_valid or math.isnan(test.statistic) or math.isnan(limit):
+            reason = test.reason or "the statistic or its critical value is not available"
+            return words_chart("Wardlaw check: no verdict", f"Reason: {reason}.")
+        row = {"measure": "|t| of returns on pseudo-flow [1]", "value": abs(test.statistic)}
+        row |= {"limit": limit, "limit_name": "5 % critical value"}
+        words = f"R² {self.r_squared:.3g}, slope {self.slope:.3g}, {self.n_obs:,} bars"
+        return limit_chart(pl.DataFrame([row]), title=f"Wardlaw check: {verdict}", words=words)
 
     def summary(self) -> Summary:
         """Return the pseudo-flow slope, its test and the verdict."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.sets import ConfidenceSet, set_below
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = [
     "EffectiveF",
@@ -87,6 +91,22 @@ class EffectiveF(Record):
     def is_weak(self) -> bool:
         """Whether the null of weak instruments is not rejected."""
         return self.statistic < self.critical_value
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the effective F against its critical value."""
+        import polars as pl
+
+        from cascadelab.charts.checks import limit_chart, words_chart
+
+        verdict = "weak" if self.is_weak else "strong enough"
+        title = f"Effective first-stage F: the instruments are {verdict}"
+        if math.isnan(self.statistic) or math.isnan(self.critical_value):
+            return words_chart("Effective first-stage F: no verdict", "A value is not available.")
+        count = f"{self.n_instruments} instrument" + ("s" if self.n_instruments != 1 else "")
+        row = {"measure": "effective F [1]", "value": self.statistic, "limit": self.critical_value}
+        frame = pl.DataFrame([row | {"limit_name": "5 % critical value"}])
+        words = f"Null: bias above {self.worst_bias:.0%} of the worst; {count}"
+        return limit_chart(frame, title=title, words=words)
 
     def summary(self) -> Summary:
         """Return statistic, critical value and verdict."""

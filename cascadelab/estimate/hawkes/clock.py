@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from cascadelab.errors import ParameterError
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["ClockTest", "detect_clock"]
 
@@ -47,6 +51,25 @@ class ClockTest(Record):
     p_value: float
     tied_share: float
     is_clock: bool
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of concentration, power and p-value against what makes a clock."""
+        import polars as pl
+
+        from cascadelab.charts.checks import limit_chart
+
+        verdict = "clock found" if self.is_clock else "no clock"
+        rows = [
+            ("concentration of phases [1]", self.concentration, _CONCENTRATED, "at least"),
+            ("power over neighbours [1]", self.prominence, _PROMINENT, "at least"),
+            ("p-value [1], null: no period", self.p_value, 0.001, "below"),
+        ]
+        names = ["measure", "value", "limit", "limit_name"]
+        return limit_chart(
+            pl.DataFrame(rows, schema=names, orient="row"),
+            title=f"Engine: {verdict}, best period {self.period_s:.4g} s",
+            words=f"A clock must pass all three; {self.tied_share:.1%} of events share a stamp",
+        )
 
     def summary(self) -> Summary:
         """Return period, concentration, p-value and verdict."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from cascadelab.estimate.hawkes.fit import _curvature, _minimise, _Problem, deca
 from cascadelab.estimate.hawkes.kernel import _compensator, _gaps, event_times, excitation
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["MultivariateHawkes", "fit_multivariate"]
 
@@ -88,6 +92,19 @@ class MultivariateHawkes(Record):
         ]
         return pl.DataFrame(
             rows, schema=["source", "target", "branching", "std_error"], orient="row"
+        )
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair heat map of the branching matrix with standard errors."""
+        from cascadelab.charts.checks import matrix_chart
+
+        frame = self.to_frame().rename({"branching": "value", "std_error": "error"})
+        return matrix_chart(
+            frame,
+            axes=("type that excites", "type that is excited"),
+            unit="children per event [1]",
+            title=f"Who excites whom: spectral radius {self.spectral_radius:.3g}",
+            words="Cells: mean children per event ± standard error",
         )
 
     def summary(self) -> Summary:
