@@ -285,11 +285,11 @@ class Cascade(Displayed):
             }
         )
 
-    def plot(self) -> object:
-        """Cobweb of the cascade, an Altair chart."""
+    def plot(self, *, move_unit: str = "") -> object:
+        """Cobweb of the cascade, an Altair chart; `move_unit` where the curve has no coordinate."""
         from cascadelab.charts.loop import cobweb
 
-        return cobweb(self)
+        return cobweb(self, move_unit=move_unit)
 
     def to_dict(self) -> dict[str, float | int | str | None]:
         """Plain values, without the path; None where a ratio has no meaning (nothing moved)."""

@@ -119,18 +119,27 @@ def _limit_panel(row: dict[str, Any], place: int) -> Any:
 
 
 def interval_chart(
-    frame: pl.DataFrame, *, axis: str, title: str, words: str = "", reference: float = 0.0
-) -> alt.TopLevelMixin:
+    frame: pl.DataFrame,
+    *,
+    axis: str,
+    title: str,
+    words: str = "",
+    reference: float = 0.0,
+    near: float = 3.0,
+) -> alt.LayerChart | alt.FacetChart:
     """Draw intervals on one axis, with an arrow where an interval has no end.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        ``label``, ``low``, ``high`` (may be infinite), ``value`` (a point, or null). Rows of one
-        label stand on one line.
+        ``label``, ``low``, ``high`` (may be infinite), ``value``: a point. An end or a point that
+        is null or NaN is not drawn, and the words above the row say so.
     axis, title, words : str
     reference : float
-        A dashed line, if it lies near enough not to squeeze the intervals.
+        A dashed line.
+    near : float
+        The line is left out if it lies more than so many spans of the intervals away from them;
+        infinite for a line that is always drawn.
 
     Returns
     -------
@@ -139,7 +148,9 @@ def interval_chart(
     import altair as alt
 
     enable()
-    low, high = _window(frame, reference)
+    ends = ["low", "high", "value"]
+    frame = frame.with_columns(pl.col(ends).cast(pl.Float64).fill_nan(None))
+    low, high = _window(frame, reference, near)
     drawn = _drawn(frame, low, high)
     row = alt.Y("label:N", title=None, sort=frame["label"].to_list(), axis=alt.Axis(labelLimit=240))
     x = alt.X("start:Q", title=axis, scale=alt.Scale(domain=[low, high], nice=False))
@@ -148,7 +159,7 @@ def interval_chart(
     layers = [
         base.mark_rule(strokeWidth=4, color=blue).encode(x=x, x2="end:Q"),
         base.mark_point(filled=True, size=90, color=colour("cascade")).encode(x="value:Q"),
-        base.mark_text(dy=-16).encode(x="middle:Q", text="words:N"),
+        base.mark_text(dy=-14).encode(x="middle:Q", text="words:N"),
     ]
     for end, arrow in (("start", "triangle-left"), ("end", "triangle-right")):
         is_open = pl.col(f"{end}_is_open")
@@ -160,7 +171,7 @@ def interval_chart(
         at = alt.Chart(pl.DataFrame({"reference": [reference]}))
         layers.insert(0, at.mark_rule(strokeDash=[4, 3]).encode(x="reference:Q"))
     return alt.layer(*layers).properties(
-        name="finding", title=_title(title, words), width=_WIDTH, height=alt.Step(64)
+        name="finding", title=_title(title, words), width=_WIDTH, height=alt.Step(46)
     )
 
 
@@ -174,29 +185,34 @@ def _drawn(frame: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
             end_is_open=(pl.col("high") == math.inf).fill_null(False),
             words=pl.Series([_said(row) for row in frame.iter_rows(named=True)]),
         )
-        .with_columns(middle=((pl.col("start") + pl.col("end")) / 2).fill_null(pl.col("value")))
+        .with_columns(
+            middle=((pl.col("start") + pl.col("end")) / 2).fill_null(pl.col("value")),
+            value=pl.when(pl.col("value").is_finite()).then(pl.col("value")),
+        )
+        .with_columns(middle=pl.col("middle").clip(low, high).fill_null((low + high) / 2))
         .drop("low", "high")
     )
 
 
 def _said(row: dict[str, Any]) -> str:
     low, high, value = row["low"], row["high"], row["value"]
-    if low is None or high is None:
-        return number(value, 4)
-    left = "no lower end" if low == -math.inf else number(low, 4)
-    right = "no upper end" if high == math.inf else number(high, 4)
-    return f"{left} to {right}"
+    point = "" if value is None else number(value, 4)
+    if low is None and high is None:
+        return point or "not available"
+    left = "no lower end" if low == -math.inf else number(low, 4) or "unknown"
+    right = "no upper end" if high == math.inf else number(high, 4) or "unknown"
+    return f"{point} ({left} to {right})" if point else f"{left} to {right}"
 
 
-def _window(frame: pl.DataFrame, reference: float) -> tuple[float, float]:
+def _window(frame: pl.DataFrame, reference: float, near: float) -> tuple[float, float]:
     """Limits of the axis: all finite ends and a margin, and the reference where it is near."""
-    ends = pl.concat([frame[name].cast(pl.Float64) for name in ("low", "high", "value")])
+    ends = pl.concat([frame[name] for name in ("low", "high", "value")])
     finite = [float(end) for end in ends.drop_nulls() if math.isfinite(end)] or [reference]
     low, high = min(finite), max(finite)
     span = (high - low) or abs(low) or 1.0
-    if low - 3 * span <= reference <= high + 3 * span:
+    if low - near * span <= reference <= high + near * span:
         low, high = min(low, reference), max(high, reference)
-    margin = 0.3 * ((high - low) or span)
+    margin = 0.2 * ((high - low) or span)
     return low - margin, high + margin
 
 

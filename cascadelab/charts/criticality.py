@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["amplification_by_shock", "phase_lines", "predicted_prices"]
 
 
-def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLevelMixin:
+def amplification_by_shock(
+    curves: pl.DataFrame, *, move_unit: str, depth_unit: str = ""
+) -> alt.TopLevelMixin:
     """Endogenous share against the shock, one line per depth.
 
     Parameters
@@ -24,6 +26,8 @@ def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLe
         ``shock``, ``secant_gain``, ``depth`` (text of the legend).
     move_unit : str
         Unit of the shock.
+    depth_unit : str
+        Unit of the depth, for the legend.
     """
     import altair as alt
 
@@ -39,7 +43,9 @@ def amplification_by_shock(curves: pl.DataFrame, *, move_unit: str) -> alt.TopLe
                 title="endogenous share of the move",
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            color=alt.Color("depth:N", title="depth", sort=order),
+            color=alt.Color(
+                "depth:N", title=f"depth ({depth_unit})" if depth_unit else "depth", sort=order
+            ),
             strokeDash=alt.StrokeDash("depth:N", sort=order, legend=None),
             tooltip=[
                 alt.Tooltip("depth:N"),

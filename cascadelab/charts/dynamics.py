@@ -126,21 +126,40 @@ def waterfall_chart(stages: pl.DataFrame, *, quote: str = "quote") -> alt.TopLev
     import altair as alt
 
     enable()
-    rows = stages.filter(~pl.col("stage").is_in(["accounts", "book"]))
-    return (
-        alt.Chart(rows)
-        .mark_bar(color=colour("liquidation"))
-        .encode(
-            x=alt.X("cash_quote:Q", title=f"cash received ({quote})"),
-            y=alt.Y("stage:N", title=None, sort=rows["stage"].to_list()),
-            tooltip=["stage:N", alt.Tooltip("cash_quote:Q", format=",.2f")],
-        )
-        .properties(
-            title=alt.Title("Waterfall", subtitle="Left of zero: who pays; right: who receives"),
-            name="waterfall",
-            height=180,
-        )
+    cash = pl.col("cash_quote")
+    rows = stages.filter(~pl.col("stage").is_in(["accounts", "book"])).with_columns(
+        words=pl.when(cash == 0)
+        .then(pl.lit("nothing"))
+        .otherwise(cash.map_elements(_cash, return_dtype=pl.String)),
+        words_at=pl.max_horizontal(cash, 0.0),
     )
+    largest = max(float(rows["cash_quote"].abs().max() or 0.0), 1.0)  # type: ignore[arg-type]
+    low = min(float(rows["cash_quote"].min() or 0.0), 0.0)  # type: ignore[arg-type]
+    end = float(rows["words_at"].max() or 0.0) + 0.22 * largest  # type: ignore[arg-type]
+    base = alt.Chart(rows).encode(y=alt.Y("stage:N", title=None, sort=rows["stage"].to_list()))
+    bars = base.mark_bar(color=colour("liquidation")).encode(
+        x=alt.X(
+            "cash_quote:Q",
+            title=f"cash received ({quote})",
+            scale=alt.Scale(domain=[1.04 * low, end], nice=False),
+            axis=alt.Axis(tickCount=6),
+        ),
+        tooltip=["stage:N", alt.Tooltip("cash_quote:Q", format=",.2f")],
+    )
+    words = base.mark_text(align="left", dx=6).encode(x="words_at:Q", text="words:N")
+    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule().encode(x="zero:Q")
+    return alt.layer(bars, zero, words).properties(
+        title=alt.Title(
+            "Waterfall: who pays for the losses",
+            subtitle="Left of zero: who pays; right: who receives",
+        ),
+        name="waterfall",
+        height=180,
+    )
+
+
+def _cash(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def frontier_chart(grid: pl.DataFrame, *, quote: str = "quote") -> alt.TopLevelMixin:
@@ -204,8 +223,8 @@ def attribution_chart(channels: pl.DataFrame) -> alt.TopLevelMixin:
     order = channels["channel"].to_list()
     panels = []
     for name, title in (
-        ("gain", "gain the channel adds"),
-        ("amplification_without", "amplification without it"),
+        ("gain", "gain the channel adds [1]"),
+        ("amplification_without", "amplification A without it [1]"),
     ):
         panels.append(
             alt.Chart(channels.filter(pl.col(name).is_finite()))

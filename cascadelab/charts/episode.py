@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -97,29 +97,60 @@ def _price_panel(anatomy: Anatomy) -> alt.TopLevelMixin:
         )
     )
     events = anatomy.events.with_row_index("number", offset=1)
-    inside = events.filter(
-        pl.col("started_at").is_between(anatomy.started_at, anatomy.ended_at)
-    ).with_columns(level=(pl.col("number") % 3).cast(pl.Float64))
+    inside = events.filter(pl.col("started_at").is_between(anatomy.started_at, anatomy.ended_at))
     if inside.is_empty():
         return lines.properties(height=260)
     rules = alt.Chart(inside).mark_rule(strokeDash=[3, 3], clip=True)
-    marks = alt.Chart(inside).mark_text(
-        align="left", dx=3, fontWeight="bold", baseline="top", clip=True
-    )
+    look: dict[str, Any] = {
+        "align": "left",
+        "dx": 3,
+        "fontWeight": "bold",
+        "baseline": "top",
+        "clip": True,
+    }
+    marks = alt.Chart(_event_labels(inside, anatomy.started_at, anatomy.ended_at))
+    halos: tuple[dict[str, Any], ...] = ({"stroke": "#FFFFFF", "strokeWidth": 4}, {})
     where = _x(anatomy, "started_at")
     return (
         alt.layer(
             rules.encode(where, tooltip=["number:Q", "event:N", "note:N"]),
             lines,
-            marks.encode(
-                where,
-                text="number:N",
-                y=alt.Y("level:Q", axis=None, scale=alt.Scale(domain=[12, 0])),
+            *(
+                marks.mark_text(**look, **halo).encode(
+                    where,
+                    text="label:N",
+                    y=alt.Y("level:Q", axis=None, scale=alt.Scale(domain=[12, 0])),
+                )
+                for halo in halos
             ),
         )
         .resolve_scale(y="independent")
         .properties(height=260)
     )
+
+
+def _event_labels(events: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    """Numbers of events, those too close to stand side by side under one label, such as 4-6.
+
+    Neighbouring labels that would still touch stand on different levels.
+    """
+    wide = (end - start) / 70
+    groups: list[list[dict[str, Any]]] = []
+    for event in events.sort("started_at", "number").iter_rows(named=True):
+        if groups and event["started_at"] - groups[-1][-1]["started_at"] < wide:
+            groups[-1].append(event)
+        else:
+            groups.append([event])
+    rows, last, level = [], None, 0.0
+    for group in groups:
+        at = group[-1]["started_at"]
+        level = 1.0 - level if last is not None and at - last < 4 * wide else 0.0
+        numbers = sorted(event["number"] for event in group)
+        is_run = len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1
+        span = f"{numbers[0]}-{numbers[-1]}" if is_run else ", ".join(map(str, numbers))
+        rows.append({"started_at": at, "label": span, "level": level})
+        last = at
+    return pl.DataFrame(rows)
 
 
 def _styles(frame: pl.DataFrame) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cascadelab.charts.theme import enable
+from cascadelab.charts.checks import interval_chart
+from cascadelab.charts.theme import colour, enable
 
 if TYPE_CHECKING:
     import altair as alt
@@ -16,6 +18,7 @@ __all__ = [
     "branching_chart",
     "coefficient_chart",
     "consistency_chart",
+    "counts_scatter",
     "grades_chart",
     "response_chart",
     "scatter_chart",
@@ -23,34 +26,35 @@ __all__ = [
 
 
 def coefficient_chart(frame: pl.DataFrame, *, title: str) -> alt.TopLevelMixin:
-    """Draw estimates as points with their interval, one row per term.
+    """Draw estimates as points with their interval, one row per term, one panel per unit.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        Columns ``term``, ``unit``, ``estimate``, ``low``, ``high``.
+        Columns ``term``, ``unit``, ``estimate``, ``low``, ``high``; ends may be infinite or NaN.
     title : str
 
     Returns
     -------
-    altair.LayerChart
-        Each term has its own scale: units differ.
+    altair.LayerChart or altair.VConcatChart
+        Terms of one unit share an axis.
     """
     import altair as alt
 
     enable()
-    labelled = frame.with_columns(
-        label=pl.when(pl.col("unit") != "")
-        .then(pl.col("term") + " [" + pl.col("unit") + "]")
-        .otherwise(pl.col("term"))
-    )
-    base = alt.Chart(labelled).encode(y=alt.Y("label:N", title="term [unit]", sort=None))
-    bar = base.mark_rule().encode(
-        x=alt.X("low:Q", title="estimate with 95 % interval [unit of the term]"), x2="high:Q"
-    )
-    point = base.mark_point(filled=True, size=60).encode(x="estimate:Q")
-    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
-    return alt.layer(zero, bar, point).properties(name="coefficients", title=title)
+    rows = frame.rename({"term": "label", "estimate": "value"})
+    panels = []
+    for place, (unit, part) in enumerate(_units(rows)):
+        axis = "estimate with 95 % interval" + (f" [{unit}]" if unit else "")
+        drawn = interval_chart(part, axis=axis, title=title if place == 0 else "")
+        panels.append(drawn.properties(name=f"coefficients_{place}" if place else "coefficients"))
+    return panels[0] if len(panels) == 1 else alt.vconcat(*panels, spacing=10)
+
+
+def _units(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """Rows of each unit, in the order in which units appear."""
+    units = rows["unit"].fill_null("").unique(maintain_order=True).to_list()
+    return [(unit, rows.filter(pl.col("unit").fill_null("") == unit)) for unit in units]
 
 
 def consistency_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
@@ -61,19 +65,17 @@ def consistency_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
     frame : polars.DataFrame
         Columns ``kind``, ``gain``, ``low``, ``high``.
     """
-    import altair as alt
-
-    enable()
-    base = alt.Chart(frame).encode(y=alt.Y("kind:N", title="estimator", sort=None))
-    bar = base.mark_rule().encode(
-        x=alt.X("low:Q", title="loop gain g with interval [1]"), x2="high:Q"
-    )
-    point = base.mark_point(filled=True, size=70).encode(x="gain:Q")
-    critical = alt.Chart(pl.DataFrame({"gain": [1.0]})).mark_rule(strokeDash=[4, 3])
-    line = critical.encode(x="gain:Q")
-    return alt.layer(line, bar, point).properties(
-        name="consistency", title="Do the estimates of the gain agree?"
-    )
+    question = "Do the estimates of the gain agree?"
+    if frame.height == 1:
+        question = "The gain and its distance to 1"
+    return interval_chart(
+        frame.rename({"kind": "label", "gain": "value"}),
+        axis="loop gain g with interval [1]",
+        title=question,
+        words="Dashed: g = 1, the loop feeds itself",
+        reference=1.0,
+        near=math.inf,
+    ).properties(name="consistency")
 
 
 def response_chart(frame: pl.DataFrame, *, title: str, unit: str) -> alt.TopLevelMixin:
@@ -129,19 +131,14 @@ def grades_chart(frame: pl.DataFrame, *, truth: float) -> alt.TopLevelMixin:
         Columns ``estimator``, ``mean``, ``low``, ``high``.
     truth : float
     """
-    import altair as alt
-
-    enable()
-    base = alt.Chart(frame).encode(y=alt.Y("estimator:N", title="estimator", sort=None))
-    bar = base.mark_rule().encode(
-        x=alt.X("low:Q", title="slope [fraction per base sold]", scale=alt.Scale(zero=False)),
-        x2="high:Q",
-    )
-    point = base.mark_point(filled=True, size=70).encode(x="mean:Q")
-    line = alt.Chart(pl.DataFrame({"truth": [truth]})).mark_rule(strokeDash=[4, 3])
-    return alt.layer(line.encode(x="truth:Q"), bar, point).properties(
-        name="grades", title="Slope over laboratory draws: mean, two sd; dashed: truth"
-    )
+    return interval_chart(
+        frame.rename({"estimator": "label", "mean": "value"}),
+        axis="slope [fraction per base sold]",
+        title="Slope over laboratory draws: does it find the truth?",
+        words=f"Points: mean; lines: two standard deviations each way; dashed: truth {truth:g}",
+        reference=truth,
+        near=math.inf,
+    ).properties(name="grades")
 
 
 def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
@@ -155,20 +152,33 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
     import altair as alt
 
     enable()
-    long = frame.unpivot(["unguarded", "guarded"], index="stream", variable_name="fit")
-    row = alt.Y("stream:N", title="stream of events", sort=None)
+    kinds = ["unguarded", "guarded"]
+    long = frame.unpivot(kinds, index="stream", variable_name="fit")
+    row = alt.Y("stream:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     bar = (
         alt.Chart(frame)
-        .mark_rule()
+        .mark_rule(color=colour("long"))
         .encode(y=row, x=alt.X("low:Q", title="branching ratio n [1]"), x2="high:Q")
     )
     point = (
         alt.Chart(long)
-        .mark_point(filled=True, size=70)
-        .encode(y=row, x="value:Q", shape="fit:N", color="fit:N")
+        .mark_point(filled=True, opacity=1)
+        .encode(
+            y=row,
+            x="value:Q",
+            shape=alt.Shape("fit:N", title=None).scale(domain=kinds, range=["square", "circle"]),
+            color=alt.Color("fit:N", title=None).scale(
+                domain=kinds, range=[colour("short"), colour("long")]
+            ),
+            # A square behind a circle: both can be seen where they agree.
+            size=alt.Size("fit:N", legend=None).scale(domain=kinds, range=[240, 70]),
+        )
     )
+    words = "Line: 95 % interval of the guarded fit. A square far from its circle was an artefact"
     return alt.layer(bar, point).properties(
-        name="branching", title="Branching ratio with and without the guards"
+        name="branching",
+        title=alt.TitleParams(text="Branching ratio with and without the guards", subtitle=words),
+        height=alt.Step(36),
     )
 
 
@@ -183,8 +193,48 @@ def scatter_chart(
         alt.Chart(frame)
         .mark_point(filled=True, opacity=0.7)
         .encode(
-            x=alt.X(f"{x[0]}:Q", title=x[1], scale=alt.Scale(zero=False)),
-            y=alt.Y(f"{y[0]}:Q", title=y[1]),
+            # Room at the edges, so that no mark lies on an axis.
+            x=alt.X(f"{x[0]}:Q", title=x[1], scale=alt.Scale(zero=False, padding=14)),
+            y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(padding=8)),
         )
         .properties(name="scatter", title=title)
+    )
+
+
+def counts_scatter(
+    frame: pl.DataFrame, *, x: tuple[str, str], y: tuple[str, str], title: str
+) -> alt.TopLevelMixin:
+    """Draw one count against another on axes that hold 0 and many decades, with the diagonal.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Holds both columns; counts of at least 0.
+    x, y : tuple of str
+        Column, and axis title with unit.
+    title : str
+    """
+    import altair as alt
+
+    enable()
+    end = float(max(frame[x[0]].max(), frame[y[0]].max(), 1))  # type: ignore[type-var, arg-type]
+    scale = alt.Scale(type="symlog", constant=1, domain=[0, 1.3 * end], nice=False, padding=10)
+    ticks = [0.0] + [10.0**power for power in range(math.ceil(math.log10(1.3 * end)))]
+    axis = alt.Axis(values=ticks, format=",")
+    points = (
+        alt.Chart(frame)
+        .mark_point(filled=True, opacity=0.6)
+        .encode(
+            x=alt.X(f"{x[0]}:Q", title=x[1], scale=scale, axis=axis),
+            y=alt.Y(f"{y[0]}:Q", title=y[1], scale=scale, axis=axis),
+        )
+    )
+    ends = pl.DataFrame({x[0]: [0.0, end], y[0]: [0.0, end]})
+    equal = alt.Chart(ends).mark_line(color=colour("reference"), strokeDash=[4, 3])
+    subtitle = "One point per row; dashed: equal counts; axes: 0, then decades"
+    return alt.layer(equal.encode(x=f"{x[0]}:Q", y=f"{y[0]}:Q"), points).properties(
+        name="scatter",
+        title=alt.TitleParams(text=title, subtitle=subtitle),
+        width=460,
+        height=380,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cascadelab.charts.theme import colour, enable
+from cascadelab.charts.theme import colour, enable, row_axis
 
 if TYPE_CHECKING:
     import altair as alt
@@ -57,8 +57,8 @@ def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            alt.X("hour:O", title="hour of the day (UTC)"),
-            alt.Y("day:O", title="day (UTC)"),
+            alt.X("hour:O", title="hour of the day (UTC)", axis=alt.Axis(labelAngle=0)),
+            alt.Y("day:O", axis=row_axis("day (UTC)")),
             # An hour without rows is no pale hour: it stays white.
             color=alt.condition(
                 "datum.n_rows > 0",
@@ -72,6 +72,8 @@ def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
         .properties(
             title=alt.Title("What the file covers", subtitle="Rows per hour; white: none"),
             name="coverage",
+            width=alt.Step(26),
+            height=alt.Step(max(12, min(36, 120 // max(frame["day"].n_unique(), 1)))),
         )
     )
 
@@ -98,7 +100,9 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
         .mark_bar()
         .encode(
             _time("minute_at", frame["minute_at"]),
-            alt.Y("n:Q", title="symbol-seconds with an order", axis=alt.Axis(tickMinStep=1)),
+            alt.Y(
+                "n:Q", title="symbol-seconds with an order (count)", axis=alt.Axis(tickMinStep=1)
+            ),
             alt.Color(
                 "state:N",
                 title="the feed was",
@@ -138,7 +142,7 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
         .mark_bar(color=colour("cascade"), height=10)
         .encode(
             _time("from_at", frame["from_at"]),
-            alt.Y("band:O", title="band, % from the price", sort="descending"),
+            alt.Y("band:O", axis=row_axis("band, % from the price"), sort="descending"),
             x2="until_at:T",
             tooltip=[
                 "band:O",
@@ -154,5 +158,6 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
                 subtitle="5 snapshots or more without any change: not liquidity, masked",
             ),
             name="frozen_bands",
+            height=alt.Step(32),
         )
     )

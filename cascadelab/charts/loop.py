@@ -57,13 +57,20 @@ def forced_flow(curve: pl.DataFrame, *, move_unit: str, quantity_unit: str) -> a
     )
 
 
-def cobweb(cascade: Cascade) -> alt.TopLevelMixin:
-    """Cobweb of a solved cascade, in the unit of its coordinate."""
+def cobweb(cascade: Cascade, *, move_unit: str = "") -> alt.TopLevelMixin:
+    """Cobweb of a solved cascade.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    move_unit : str
+        Unit of both axes; empty for that of the coordinate, where the forced-flow curve has one.
+    """
     upper = max(1.25 * cascade.move, 1e-12)
     curve = loop_curve(cascade.flow, cascade.impact, cascade.shock, upper)
     points = fixed_points(cascade.flow, cascade.impact, cascade.shock, upper)
-    unit = cascade.flow.coordinate.unit if cascade.flow.coordinate else "coordinate units"
-    return cobweb_of(curve, cascade.to_frame(), points, move_unit=unit)
+    own = cascade.flow.coordinate.unit if cascade.flow.coordinate else "coordinate units"
+    return cobweb_of(curve, cascade.to_frame(), points, move_unit=move_unit or own)
 
 
 def cobweb_of(
@@ -103,8 +110,8 @@ def cobweb_of(
             x,
             y,
             color=alt.Color("kind:N", title=None).scale(
-                domain=["where it stops", "further resting point"],
-                range=[colour("cascade"), colour("reference")],
+                domain=kinds[: min(len(points), 2)],
+                range=[colour("cascade"), colour("reference")][: len(points)],
             ),
             tooltip=[alt.Tooltip("move:Q", format=".5f"), "kind:N"],
         )

@@ -177,7 +177,16 @@ def tier_steps(tiers: pl.DataFrame, *, subtitle: str) -> alt.TopLevelMixin:
         alt.Chart(drawn)
         .mark_line(interpolate="step-after")
         .encode(
-            x=alt.X("floor:Q", title="position notional (quote)", scale=alt.Scale(type="log")),
+            x=alt.X(
+                "floor:Q",
+                title="position notional (quote; m: million, bn: billion)",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(
+                    values=[10.0**power for power in range(3, 12)],
+                    labelExpr="datum.value < 1e6 ? format(datum.value, ',')"
+                    " : datum.value < 1e9 ? datum.value / 1e6 + ' m' : datum.value / 1e9 + ' bn'",
+                ),
+            ),
             y=alt.Y(
                 "maintenance_fraction:Q",
                 title="marginal maintenance rate",

@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 from cascadelab.errors import ParameterError, nearest
 
 if TYPE_CHECKING:
-    pass
+    import altair as alt
 
-__all__ = ["CATEGORIES", "COLOURS", "DASHES", "WATERMARK", "colour", "enable", "watermark"]
+__all__ = [
+    "CATEGORIES",
+    "COLOURS",
+    "DASHES",
+    "WATERMARK",
+    "colour",
+    "enable",
+    "row_axis",
+    "watermark",
+]
 
 #: Colours by meaning. A chart asks for the meaning, never for a colour.
 COLOURS: dict[str, str] = {
@@ -31,7 +40,7 @@ COLOURS: dict[str, str] = {
     "threshold": "#595959",
     "uncertainty": "#BFBFBF",
     "reference": "#8C8C8C",
-    "synthetic": "#8C8C8C",
+    "synthetic": "#7F7F7F",
 }
 
 #: Colours of unordered categories: dark and light take turns.
@@ -64,6 +73,8 @@ _FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 _INK = "#262626"
 #: The panel a mark stands in; the plain ``width`` of Vega is that of the whole figure.
 _PANEL = "item.mark.group"
+#: Size of the words, as wide as the panel allows and at most a third of its height.
+_WATERMARK_SIZE = f"max(13, min({_PANEL}.width / 11, {_PANEL}.height / 3))"
 
 
 def colour(meaning: str) -> str:
@@ -104,6 +115,15 @@ def enable() -> None:
         alt.renderers.enable(_NAME)
     # Rows are counted by the renderer, whose message says what to do.
     alt.data_transformers.enable("default", max_rows=None)
+
+
+def row_axis(title: str) -> alt.Axis:
+    """Axis of rows with its title lying above the labels, where few rows leave it no height."""
+    import altair as alt
+
+    return alt.Axis(
+        title=title, titleAngle=0, titleAlign="right", titleAnchor="end", titleX=-8, titleY=-10
+    )
 
 
 def _config() -> Any:
@@ -232,10 +252,13 @@ def _mark_layer(chart: Any) -> Any:
         text=WATERMARK,
         x=alt.expr(f"{_PANEL}.width / 2"),
         y=alt.expr(f"{_PANEL}.height / 2"),
-        fontSize=alt.expr(f"max(11, min({_PANEL}.width / 11, {_PANEL}.height / 4))"),
+        fontSize=alt.expr(_WATERMARK_SIZE),
         fontWeight="bold",
         color=COLOURS["synthetic"],
-        opacity=0.28,
+        # The pale edge keeps the words legible on dark cells, the grey body on white.
+        stroke="#FFFFFF",
+        strokeWidth=alt.expr(f"max(0.5, {_WATERMARK_SIZE} / 28)"),
+        opacity=alt.expr(f"{_WATERMARK_SIZE} < 24 ? 0.75 : 0.45"),
         tooltip=None,
     )
     marked = alt.layer(inner, words)
