@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from cascadelab.charts import checks, render, theme
+from cascadelab.charts import checks, dynamics, episode, estimate, render, theme
 from cascadelab.estimate.feeds import BarLengthCheck, CaptureBound, FeedCap, match_pairs
 from cascadelab.estimate.hawkes.clock import ClockTest
 from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes
@@ -227,3 +228,81 @@ def test_a_limit_of_an_infinite_value_keeps_the_axis_finite() -> None:
     row = {"measure": "m [1]", "value": INF, "limit": 2.0, "limit_name": "at most"}
     spec = render.specification(checks.limit_chart(pl.DataFrame([row]), title="t"))
     assert '"domain":[0,2.6]' in render.canonical_json(spec).replace(" ", "")
+
+
+def coefficients(unit_of_third: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "term": ["a", "b", "c"],
+            "unit": ["fraction", "fraction", unit_of_third],
+            "estimate": [0.5, 0.6, 1e6],
+            "low": [0.3, -INF, math.nan],
+            "high": [0.7, INF, math.nan],
+        }
+    )
+
+
+def test_terms_of_different_units_do_not_share_an_axis() -> None:
+    one = render.specification(estimate.coefficient_chart(coefficients("fraction"), title="t"))
+    two = render.specification(estimate.coefficient_chart(coefficients("USD"), title="t"))
+    assert "vconcat" not in one
+    assert len(two["vconcat"]) == 2
+    written = words_of(estimate.coefficient_chart(coefficients("USD"), title="t"))
+    assert "estimate with 95 % interval [USD]" in written
+
+
+def test_a_coefficient_without_an_interval_says_so() -> None:
+    written = words_of(estimate.coefficient_chart(coefficients("USD"), title="t"))
+    assert "1,000,000 (interval not available)" in written
+    assert "0.6 (no lower end to no upper end)" in written
+
+
+def test_the_line_of_gain_one_is_drawn_however_far_the_estimates_are() -> None:
+    gains = pl.DataFrame({"kind": ["model"], "gain": [0.01], "low": [0.009], "high": [0.011]})
+    spec = render.specification(estimate.consistency_chart(gains))
+    assert {"reference": 1.0} in [row for rows in spec["datasets"].values() for row in rows]
+    assert '"domain":[-' in render.canonical_json(spec).replace(" ", "")
+
+
+def test_both_fits_stand_in_the_legend_of_branching() -> None:
+    row = {"stream": "s", "unguarded": 0.7, "guarded": 0.2, "low": 0.1, "high": 0.3}
+    written = words_of(estimate.branching_chart(pl.DataFrame([row])))
+    assert "unguarded" in written.splitlines()
+    assert "guarded" in written.splitlines()
+
+
+def test_counts_with_zeros_are_drawn_on_decades() -> None:
+    counts = pl.DataFrame({"a": [0, 3, 12_000], "b": [5, 0, 11_000]})
+    chart = estimate.counts_scatter(counts, x=("a", "a [count]"), y=("b", "b [count]"), title="t")
+    assert {"0", "1", "10", "100", "1,000", "10,000"} <= set(words_of(chart).splitlines())
+
+
+def test_a_stage_of_the_waterfall_without_cash_says_nothing() -> None:
+    stages = pl.DataFrame({"stage": ["book", "fund", "adl"], "cash_quote": [9.0, -1_234.0, 0.0]})
+    written = words_of(dynamics.waterfall_chart(stages, quote="USD")).splitlines()
+    assert "nothing" in written
+    assert "-1,234" in written
+    assert "book" not in written
+
+
+def test_events_close_in_time_share_one_label() -> None:
+    start = datetime(2025, 10, 10, 20, 0, tzinfo=UTC)
+    minutes = [10, 10, 11, 40, 44, 100]
+    events = pl.DataFrame(
+        {
+            "started_at": [start + timedelta(minutes=minute) for minute in minutes],
+            "number": [1, 2, 3, 4, 5, 6],
+        }
+    )
+    labels = episode._event_labels(events, start, start + timedelta(minutes=120))
+    assert labels["label"].to_list() == ["1-3", "4", "5", "6"]
+    assert labels["level"].to_list() == [0.0, 0.0, 1.0, 0.0]
+
+
+def test_the_watermark_has_a_pale_edge_and_a_dark_body() -> None:
+    picture = render.svg(render.specification(theme.watermark(hawkes().plot())))
+    (mark,) = re.findall(r"<text[^>]*>SYNTHETIC DATA<", picture)
+    assert 'stroke="#FFFFFF"' in mark
+    assert f'fill="{theme.colour("synthetic")}"' in mark
+    size = float(re.findall(r"font-size=.?(\d+\.?\d*)", mark.replace("&quot;", ""))[0])
+    assert size >= 13

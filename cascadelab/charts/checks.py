@@ -132,8 +132,8 @@ def interval_chart(
     Parameters
     ----------
     frame : polars.DataFrame
-        ``label``, ``low``, ``high`` (may be infinite), ``value``: a point. An end or a point that
-        is null or NaN is not drawn, and the words above the row say so.
+        ``label``, ``low``, ``high`` (may be infinite), ``value``: a point. Null: there is none.
+        NaN: not available, which the words above the row say.
     axis, title, words : str
     reference : float
         A dashed line.
@@ -148,17 +148,25 @@ def interval_chart(
     import altair as alt
 
     enable()
+    said = [_said(row) for row in frame.iter_rows(named=True)]
     ends = ["low", "high", "value"]
-    frame = frame.with_columns(pl.col(ends).cast(pl.Float64).fill_nan(None))
+    frame = frame.with_columns(
+        pl.col(ends).cast(pl.Float64).fill_nan(None), words=pl.Series(said, dtype=pl.String)
+    )
     low, high = _window(frame, reference, near)
     drawn = _drawn(frame, low, high)
     row = alt.Y("label:N", title=None, sort=frame["label"].to_list(), axis=alt.Axis(labelLimit=240))
-    x = alt.X("start:Q", title=axis, scale=alt.Scale(domain=[low, high], nice=False))
+    x = alt.X(
+        "start:Q",
+        title=axis,
+        scale=alt.Scale(domain=[low, high], nice=False, zero=False),
+        axis=alt.Axis(tickCount=8),
+    )
     base = alt.Chart(drawn).encode(y=row)
     blue = colour("long")
     layers = [
         base.mark_rule(strokeWidth=4, color=blue).encode(x=x, x2="end:Q"),
-        base.mark_point(filled=True, size=90, color=colour("cascade")).encode(x="value:Q"),
+        base.mark_point(opacity=1, size=90, color=colour("cascade")).encode(x="value:Q"),
         base.mark_text(dy=-14).encode(x="middle:Q", text="words:N"),
     ]
     for end, arrow in (("start", "triangle-left"), ("end", "triangle-right")):
@@ -176,14 +184,13 @@ def interval_chart(
 
 
 def _drawn(frame: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
-    """Ends inside the axis, whether they are open, and the words; no number that is not finite."""
+    """Ends inside the axis and whether they are open; no number that is not finite."""
     return (
         frame.with_columns(
             start=pl.col("low").clip(low, high),
             end=pl.col("high").clip(low, high),
             start_is_open=(pl.col("low") == -math.inf).fill_null(False),
             end_is_open=(pl.col("high") == math.inf).fill_null(False),
-            words=pl.Series([_said(row) for row in frame.iter_rows(named=True)]),
         )
         .with_columns(
             middle=((pl.col("start") + pl.col("end")) / 2).fill_null(pl.col("value")),
@@ -196,11 +203,13 @@ def _drawn(frame: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
 
 def _said(row: dict[str, Any]) -> str:
     low, high, value = row["low"], row["high"], row["value"]
-    point = "" if value is None else number(value, 4)
+    point = "" if value is None else number(float(value), 4)
     if low is None and high is None:
         return point or "not available"
-    left = "no lower end" if low == -math.inf else number(low, 4) or "unknown"
-    right = "no upper end" if high == math.inf else number(high, 4) or "unknown"
+    if math.isnan(low) and math.isnan(high):
+        return f"{point} (interval not available)".strip()
+    left = "no lower end" if low == -math.inf else number(float(low), 4)
+    right = "no upper end" if high == math.inf else number(float(high), 4)
     return f"{point} ({left} to {right})" if point else f"{left} to {right}"
 
 
@@ -212,7 +221,7 @@ def _window(frame: pl.DataFrame, reference: float, near: float) -> tuple[float, 
     span = (high - low) or abs(low) or 1.0
     if low - near * span <= reference <= high + near * span:
         low, high = min(low, reference), max(high, reference)
-    margin = 0.2 * ((high - low) or span)
+    margin = 0.25 * ((high - low) or span)
     return low - margin, high + margin
 
 

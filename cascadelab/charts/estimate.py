@@ -41,14 +41,18 @@ def coefficient_chart(frame: pl.DataFrame, *, title: str) -> alt.TopLevelMixin:
     """
     import altair as alt
 
-    enable()
     rows = frame.rename({"term": "label", "estimate": "value"})
     panels = []
     for place, (unit, part) in enumerate(_units(rows)):
         axis = "estimate with 95 % interval" + (f" [{unit}]" if unit else "")
-        drawn = interval_chart(part, axis=axis, title=title if place == 0 else "")
-        panels.append(drawn.properties(name=f"coefficients_{place}" if place else "coefficients"))
-    return panels[0] if len(panels) == 1 else alt.vconcat(*panels, spacing=10)
+        drawn = interval_chart(part, axis=axis, title=title)
+        panels.append(drawn.properties(name=f"coefficients_{place}"))
+    if len(panels) == 1:
+        return panels[0].properties(name="coefficients")
+    whole = panels[0].title
+    for panel in panels:
+        panel.title = alt.Undefined
+    return alt.vconcat(*panels, spacing=14).properties(name="coefficients", title=whole)
 
 
 def _units(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -158,11 +162,16 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
     bar = (
         alt.Chart(frame)
         .mark_rule(color=colour("long"))
-        .encode(y=row, x=alt.X("low:Q", title="branching ratio n [1]"), x2="high:Q")
+        .encode(
+            y=row,
+            x=alt.X("low:Q", title="branching ratio n [1]", scale=alt.Scale(padding=12)),
+            x2="high:Q",
+        )
     )
-    point = (
-        alt.Chart(long)
-        .mark_point(filled=True, opacity=1)
+    # A square behind a circle: both can be seen where they agree.
+    points = [
+        alt.Chart(long.filter(pl.col("fit") == kind))
+        .mark_point(filled=True, opacity=1, size=size)
         .encode(
             y=row,
             x="value:Q",
@@ -170,12 +179,11 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
             color=alt.Color("fit:N", title=None).scale(
                 domain=kinds, range=[colour("short"), colour("long")]
             ),
-            # A square behind a circle: both can be seen where they agree.
-            size=alt.Size("fit:N", legend=None).scale(domain=kinds, range=[240, 70]),
         )
-    )
+        for kind, size in zip(kinds, (240, 70), strict=True)
+    ]
     words = "Line: 95 % interval of the guarded fit. A square far from its circle was an artefact"
-    return alt.layer(bar, point).properties(
+    return alt.layer(bar, *points).properties(
         name="branching",
         title=alt.TitleParams(text="Branching ratio with and without the guards", subtitle=words),
         height=alt.Step(36),
@@ -195,7 +203,7 @@ def scatter_chart(
         .encode(
             # Room at the edges, so that no mark lies on an axis.
             x=alt.X(f"{x[0]}:Q", title=x[1], scale=alt.Scale(zero=False, padding=14)),
-            y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(padding=8)),
+            y=alt.Y(f"{y[0]}:Q", title=y[1]),
         )
         .properties(name="scatter", title=title)
     )
@@ -220,7 +228,7 @@ def counts_scatter(
     end = float(max(frame[x[0]].max(), frame[y[0]].max(), 1))  # type: ignore[type-var, arg-type]
     scale = alt.Scale(type="symlog", constant=1, domain=[0, 1.3 * end], nice=False, padding=10)
     ticks = [0.0] + [10.0**power for power in range(math.ceil(math.log10(1.3 * end)))]
-    axis = alt.Axis(values=ticks, format=",")
+    axis = alt.Axis(values=ticks, format=",d")
     points = (
         alt.Chart(frame)
         .mark_point(filled=True, opacity=0.6)

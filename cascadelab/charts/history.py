@@ -158,6 +158,6 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
                 subtitle="5 snapshots or more without any change: not liquidity, masked",
             ),
             name="frozen_bands",
-            height=alt.Step(32),
+            height=alt.Step(max(20, 60 // max(frame["band"].n_unique(), 1))),
         )
     )

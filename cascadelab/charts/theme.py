@@ -251,14 +251,15 @@ def _mark_layer(chart: Any) -> Any:
     words = alt.Chart(alt.InlineData(values=[{}])).mark_text(
         text=WATERMARK,
         x=alt.expr(f"{_PANEL}.width / 2"),
-        y=alt.expr(f"{_PANEL}.height / 2"),
+        # In a panel of one row the middle is where its bar or point stands.
+        y=alt.expr(f"{_PANEL}.height * ({_PANEL}.height < 70 ? 0.8 : 0.5)"),
         fontSize=alt.expr(_WATERMARK_SIZE),
         fontWeight="bold",
         color=COLOURS["synthetic"],
         # The pale edge keeps the words legible on dark cells, the grey body on white.
         stroke="#FFFFFF",
-        strokeWidth=alt.expr(f"max(0.5, {_WATERMARK_SIZE} / 28)"),
-        opacity=alt.expr(f"{_WATERMARK_SIZE} < 24 ? 0.75 : 0.45"),
+        strokeWidth=alt.expr(f"max(0.7, {_WATERMARK_SIZE} / 28)"),
+        opacity=alt.expr(f"{_WATERMARK_SIZE} < 24 ? 0.8 : 0.4"),
         tooltip=None,
     )
     marked = alt.layer(inner, words)
