@@ -12,10 +12,15 @@ import polars as pl
 import pytest
 
 from cascadelab.charts import checks, dynamics, episode, estimate, render, theme
+from cascadelab.estimate.covariance import Robust
 from cascadelab.estimate.feeds import BarLengthCheck, CaptureBound, FeedCap, match_pairs
 from cascadelab.estimate.hawkes.clock import ClockTest
 from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes
 from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
+from cascadelab.estimate.invariance import InvarianceBenchmark
+from cascadelab.estimate.iv_several import SeveralRegressors, fit_iv_several
+from cascadelab.estimate.laboratory import Grade
+from cascadelab.estimate.record import Record
 from cascadelab.estimate.sets import ConfidenceSet
 from cascadelab.estimate.traps import WardlawCheck, wardlaw_check
 from cascadelab.estimate.weak import EffectiveF
@@ -148,6 +153,32 @@ CASES: list[tuple[str, Any, tuple[str, ...]]] = [
     ("pairs", match_pairs([5, 3, 0, 4], [5, 1, 0, 0]), ("50%", "matched with ADL", "bin [number]")),
     ("pairs, all matched", match_pairs([5, 3], [5, 3]), ("0% of liquidations",)),
     ("bars", BarLengthCheck(bar_s=60.0, engine_interval_s=3.0), ("too long", "20", "at most 1")),
+    (
+        "invariance",
+        InvarianceBenchmark(impact=-0.02, share_of_volume=0.1, observed=-0.08),
+        ("4 times the prediction", "predicted 0.02", "unverified"),
+    ),
+    (
+        "invariance without outcome",
+        InvarianceBenchmark(impact=0.02, share_of_volume=0.1),
+        ("no observation",),
+    ),
+    (
+        "grade",
+        Grade(
+            name="OLS",
+            truth=-0.05,
+            mean=-0.056,
+            median=-0.056,
+            sd=0.002,
+            mean_std_error=0.002,
+            coverage=0.11,
+            level=0.95,
+            n_draws=100,
+            seed=1,
+        ),
+        ("11% of draws", "truth -0.05", "-0.06 to -0.052"),
+    ),
     ("short bars", BarLengthCheck(bar_s=1.0, engine_interval_s=3.0), ("short enough",)),
 ]
 
@@ -167,6 +198,16 @@ def words_of(chart: Any) -> str:
     """Everything that is written in the picture."""
     picture = render.svg(render.specification(chart))
     return "\n".join(re.findall(r">([^<>]+)<", picture)).replace("\xa0", " ")
+
+
+def test_every_estimation_result_has_a_chart() -> None:
+    def kinds(kind: type) -> list[type]:
+        return [found for child in kind.__subclasses__() for found in (child, *kinds(child))]
+
+    own = [kind for kind in kinds(Record) if kind.__module__.startswith("cascadelab.estimate")]
+    assert len(own) > 20
+    # The fact table is a table of other results.
+    assert {kind.__name__ for kind in own if not hasattr(kind, "plot")} == {"FactTable"}
 
 
 @pytest.mark.parametrize(("result", "words"), [case[1:] for case in CASES], ids=lambda _: "")
@@ -262,6 +303,16 @@ def test_the_line_of_gain_one_is_drawn_however_far_the_estimates_are() -> None:
     spec = render.specification(estimate.consistency_chart(gains))
     assert {"reference": 1.0} in [row for rows in spec["datasets"].values() for row in rows]
     assert '"domain":[-' in render.canonical_json(spec).replace(" ", "")
+
+
+def test_ols_stands_beside_2sls_for_several_regressors() -> None:
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(400, 3))
+    x = z @ np.array([[1.0, 0.2], [0.3, 1.0], [0.5, -0.5]]) + rng.normal(size=(400, 2))
+    y = x @ np.array([1.0, -2.0]) + rng.normal(size=400)
+    columns = SeveralRegressors(endogenous=x, instruments=z, names=("longs", "shorts"))
+    written = words_of(fit_iv_several(y, columns, errors=Robust()).plot())
+    assert written.count("(2SLS)") == written.count("(OLS)") == 2
 
 
 def test_both_fits_stand_in_the_legend_of_branching() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cascadelab.display import Summary
 from cascadelab.errors import ParameterError
 from cascadelab.estimate.record import Record
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["InvarianceBenchmark", "invariance_benchmark"]
 
@@ -39,6 +43,22 @@ class InvarianceBenchmark(Record):
     def observed_over_predicted(self) -> float:
         """How many times the prediction was seen; NaN without an observation."""
         return self.observed / self.impact
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the size of the observed change against the predicted one."""
+        import polars as pl
+
+        from cascadelab.charts.checks import limit_chart, words_chart
+
+        title = "Invariance benchmark (unverified)"
+        if not (math.isfinite(self.observed) and math.isfinite(self.impact)):
+            words = f"Predicted impact {self.impact:.4g}; no observation to set beside it."
+            return words_chart(title, words)
+        row = {"measure": "|relative price change| [fraction]", "value": abs(self.observed)}
+        row |= {"limit": abs(self.impact), "limit_name": "predicted"}
+        times = f"observed {self.observed_over_predicted:.3g} times the prediction"
+        share = f"{self.share_of_volume:.3g} of daily volume"
+        return limit_chart(pl.DataFrame([row]), title=f"{title}: {times}", words=share)
 
     def summary(self) -> Summary:
         """Return prediction, observation and the standing of the formula."""

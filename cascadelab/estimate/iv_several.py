@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.warn import WeakInstrumentWarning
 from cascadelab.estimate.weak import over_identification_test, residualised
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = ["SeveralIvFit", "SeveralRegressors", "fit_iv_several"]
 
@@ -121,6 +125,13 @@ class SeveralIvFit(Record):
     def tests_frame(self) -> pl.DataFrame:
         """Return the tests, one row each."""
         return frame_of_tests(self.tests)
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of OLS beside 2SLS for every endogenous regressor, 95 % intervals."""
+        from cascadelab.charts.estimate import coefficient_chart
+
+        named = self.to_frame().with_columns(term=pl.format("{} ({})", "term", "equation"))
+        return coefficient_chart(named, title=f"Slopes of {self.fit.outcome}: OLS beside 2SLS")
 
     def summary(self) -> Summary:
         """Return slopes, strength of the instruments for each, and tests."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,9 @@ from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.rng import spawn
 from cascadelab.units import FloatArray
+
+if TYPE_CHECKING:
+    import altair as alt
 
 __all__ = [
     "Grade",
@@ -233,6 +238,22 @@ class Grade(Record):
     def bias(self) -> float:
         """Mean estimate minus truth."""
         return self.mean - self.truth
+
+    def plot(self) -> alt.TopLevelMixin:
+        """Altair chart of the mean over draws, two standard deviations each way, and the truth."""
+        from cascadelab.charts.checks import interval_chart
+
+        row = {"label": self.name, "value": self.mean}
+        row |= {"low": self.mean - 2 * self.sd, "high": self.mean + 2 * self.sd}
+        return interval_chart(
+            pl.DataFrame([row]),
+            axis="estimate [unit of the truth]",
+            title=f"{self.name}: intervals hold the truth in {self.coverage:.0%} of draws",
+            words=f"Claimed {self.level:.0%}; {self.n_draws:,} draws; line: mean and two standard "
+            f"deviations; dashed: truth {self.truth:.4g}",
+            reference=self.truth,
+            near=math.inf,
+        )
 
     def summary(self) -> Summary:
         """Return bias, spread, reported error and coverage."""
