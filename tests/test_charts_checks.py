@@ -357,3 +357,26 @@ def test_the_watermark_has_a_pale_edge_and_a_dark_body() -> None:
     assert f'fill="{theme.colour("synthetic")}"' in mark
     size = float(re.findall(r"font-size=.?(\d+\.?\d*)", mark.replace("&quot;", ""))[0])
     assert size >= 13
+
+
+def test_a_band_that_is_not_finite_is_told_in_words() -> None:
+    frame = pl.DataFrame(
+        {
+            "horizon": [0, 1, 2],
+            "estimate": [1.0, 2.0, 3.0],
+            "low": [0.0, math.nan, -INF],
+            "high": [2.0, math.nan, INF],
+        }
+    )
+    written = words_of(estimate.response_chart(frame, title="t", unit="1"))
+    assert "2 of 3 without a finite interval" in written
+    row = {"stream": "s", "unguarded": 0.7, "guarded": 0.2, "low": math.nan, "high": 0.3}
+    written = words_of(estimate.branching_chart(pl.DataFrame([row])))
+    assert "1 of 1 without a finite interval" in written
+
+
+def test_a_cell_of_a_matrix_that_is_not_available_says_so() -> None:
+    cells = [("a", "a", 0.5, 0.1), ("b", "a", math.nan, math.nan)]
+    frame = pl.DataFrame(cells, schema=["source", "target", "value", "error"], orient="row")
+    chart = checks.matrix_chart(frame, axes=("from", "to"), unit="1", title="t")
+    assert "not available" in words_of(chart)

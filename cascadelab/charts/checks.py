@@ -289,11 +289,12 @@ def matrix_chart(
     import altair as alt
 
     enable()
-    end = max(float(frame["value"].max() or 0.0), 1e-12)  # type: ignore[arg-type]
+    known = [value for value in frame["value"].to_list() if math.isfinite(value)]
+    end = max([*known, 1e-12])
     cells = frame.with_columns(
         said=pl.Series([_cell(row) for row in frame.iter_rows(named=True)]),
-        error=pl.col("error").fill_nan(None),
-    )
+        value=pl.when(pl.col("value").is_finite()).then("value"),
+    ).drop("error")
     base = alt.Chart(cells).encode(
         x=alt.X("source:N", title=axes[0], sort=None, axis=alt.Axis(labelAngle=-30, orient="top")),
         y=alt.Y("target:N", title=axes[1], sort=None),

@@ -55,6 +55,14 @@ def coefficient_chart(frame: pl.DataFrame, *, title: str) -> alt.TopLevelMixin:
     return alt.vconcat(*panels, spacing=14).properties(name="coefficients", title=whole)
 
 
+def _finite(frame: pl.DataFrame, *names: str) -> tuple[pl.DataFrame, str]:
+    """Return the frame with null for what is not finite, and how many rows that concerns."""
+    is_known = pl.all_horizontal(pl.col(names).is_finite())
+    n_unknown = frame.filter(~is_known.fill_null(True)).height
+    shown = frame.with_columns(pl.when(pl.col(name).is_finite()).then(name) for name in names)
+    return shown, f"{n_unknown} of {frame.height} without a finite interval" if n_unknown else ""
+
+
 def _units(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     """Rows of each unit, in the order in which units appear."""
     units = rows["unit"].fill_null("").unique(maintain_order=True).to_list()
@@ -94,13 +102,16 @@ def response_chart(frame: pl.DataFrame, *, title: str, unit: str) -> alt.TopLeve
     import altair as alt
 
     enable()
-    base = alt.Chart(frame).encode(x=alt.X("horizon:Q", title="horizon [bars]"))
+    shown, words = _finite(frame, "estimate", "low", "high")
+    base = alt.Chart(shown).encode(x=alt.X("horizon:Q", title="horizon [bars]"))
     band = base.mark_area(opacity=0.25).encode(
         y=alt.Y("low:Q", title=f"response [{unit}]"), y2="high:Q"
     )
     line = base.mark_line().encode(y="estimate:Q")
     zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(y="zero:Q")
-    return alt.layer(zero, band, line).properties(name="response", title=title)
+    return alt.layer(zero, band, line).properties(
+        name="response", title=alt.TitleParams(text=title, subtitle=words)
+    )
 
 
 def binned_chart(frame: pl.DataFrame, *, title: str) -> alt.TopLevelMixin:
@@ -157,6 +168,7 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
 
     enable()
     kinds = ["unguarded", "guarded"]
+    frame, unknown = _finite(frame, *kinds, "low", "high")
     long = frame.unpivot(kinds, index="stream", variable_name="fit")
     row = alt.Y("stream:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     bar = (
@@ -185,7 +197,9 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
     words = "Line: 95 % interval of the guarded fit. A square far from its circle was an artefact"
     return alt.layer(bar, *points).properties(
         name="branching",
-        title=alt.TitleParams(text="Branching ratio with and without the guards", subtitle=words),
+        title=alt.TitleParams(
+            text="Branching ratio with and without the guards", subtitle=[words, unknown]
+        ),
         height=alt.Step(36),
     )
 
