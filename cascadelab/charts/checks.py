@@ -16,19 +16,28 @@ from cascadelab.display import number
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["counts_chart", "interval_chart", "limit_chart", "matrix_chart", "words_chart"]
+__all__ = [
+    "counts_chart",
+    "interval_chart",
+    "limit_chart",
+    "matrix_chart",
+    "title_with",
+    "words_chart",
+]
 
 _WIDTH = 560
 #: Bars of a chart of counts; longer series are summed over equal stretches.
 _N_BARS = 250
 
 
-def _title(title: str, words: str) -> Any:
-    """Title and second line, broken where they would be wider than the panel."""
+def title_with(title: str, words: str = "") -> Any:
+    """Title and second line, broken where they would be wider than the panel; text if short."""
     import textwrap
 
     import altair as alt
 
+    if not words and len(title) <= 68:
+        return title
     return alt.TitleParams(text=textwrap.wrap(title, 68), subtitle=textwrap.wrap(words, 88))
 
 
@@ -51,7 +60,7 @@ def words_chart(title: str, words: str) -> alt.TopLevelMixin:
         .mark_text(align="left", baseline="middle", fontSize=14, x=0, lineBreak="\n")
         .encode(text="words:N")
         .properties(name="finding", width=_WIDTH, height=60, description=words)
-        .properties(title=_title(title, ""))
+        .properties(title=title_with(title, ""))
     )
 
 
@@ -77,7 +86,9 @@ def limit_chart(frame: pl.DataFrame, *, title: str, words: str = "") -> alt.TopL
 
     enable()
     panels = [_limit_panel(row, place) for place, row in enumerate(frame.iter_rows(named=True))]
-    return alt.vconcat(*panels, spacing=14).properties(name="finding", title=_title(title, words))
+    return alt.vconcat(*panels, spacing=14).properties(
+        name="finding", title=title_with(title, words)
+    )
 
 
 def _limit_panel(row: dict[str, Any], place: int) -> Any:
@@ -179,7 +190,7 @@ def interval_chart(
         at = alt.Chart(pl.DataFrame({"reference": [reference]}))
         layers.insert(0, at.mark_rule(strokeDash=[4, 3]).encode(x="reference:Q"))
     return alt.layer(*layers).properties(
-        name="finding", title=_title(title, words), width=_WIDTH, height=alt.Step(46)
+        name="finding", title=title_with(title, words), width=_WIDTH, height=alt.Step(46)
     )
 
 
@@ -267,7 +278,7 @@ def counts_chart(
             color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=kinds, range=colours)),
             order="order:Q",
         )
-        .properties(name="finding", title=_title(title, words), width=_WIDTH, height=240)
+        .properties(name="finding", title=title_with(title, words), width=_WIDTH, height=240)
     )
 
 
@@ -312,7 +323,7 @@ def matrix_chart(
     wide, tall = frame["source"].n_unique(), frame["target"].n_unique()
     return alt.layer(fill, said).properties(
         name="finding",
-        title=_title(title, words),
+        title=title_with(title, words),
         width=max(96 * wide, 300),
         height=max(60 * tall, 120),
     )

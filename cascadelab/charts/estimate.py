@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cascadelab.charts.checks import interval_chart
+from cascadelab.charts.checks import interval_chart, title_with
 from cascadelab.charts.theme import colour, enable
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ def response_chart(frame: pl.DataFrame, *, title: str, unit: str) -> alt.TopLeve
     )
     line = base.mark_line().encode(y="estimate:Q")
     zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(y="zero:Q")
-    return alt.layer(zero, band, line).properties(
-        name="response", title=alt.TitleParams(text=title, subtitle=words)
-    )
+    return alt.layer(zero, band, line).properties(name="response", title=title_with(title, words))
 
 
 def binned_chart(frame: pl.DataFrame, *, title: str) -> alt.TopLevelMixin:
