@@ -176,6 +176,23 @@ def test_anderson_rubin_covers_at_95_percent_where_2sls_does_not():
     assert naive / 300 < 0.92
 
 
+def test_every_equation_beside_2sls_states_its_unit():
+    y, d, z, w = draw(n_instruments=2)
+    frame = fit_iv(y, d, z, controls=w).to_frame()
+    assert dict(zip(frame["equation"], frame["unit"], strict=True)) == {
+        "OLS": "fraction per base",
+        "2SLS": "fraction per base",
+        "first stage": "base per unit of instrument",
+        "reduced form": "fraction per unit of instrument",
+    }
+
+
+def test_ends_of_a_tight_set_are_told_apart():
+    tight = ConfidenceSet(name="AR", level=0.95, intervals=((1000.0001, 1000.0003),))
+    assert tight.words == "[1000.0001, 1000.0003]"
+    assert ConfidenceSet(name="AR", level=0.95, intervals=((-0.5, 0.25),)).words == "[-0.5, 0.25]"
+
+
 def anderson_rubin_coverage(draw_sample, n_draws):
     """Share of samples whose test at the true slope of 1 does not reject at 5 %."""
     from cascadelab.estimate.weak import anderson_rubin_test
