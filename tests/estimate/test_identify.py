@@ -23,7 +23,7 @@ from cascadelab.estimate.identify import (
 )
 from cascadelab.estimate.laboratory import Laboratory, laboratory_iv, simulate
 from cascadelab.estimate.placebo import opposite_side_test, pre_trend_test, shuffled_blocks_test
-from cascadelab.estimate.rigobon import rigobon, rigobon_roots
+from cascadelab.estimate.rigobon import _shift_test, rigobon, rigobon_roots
 from cascadelab.estimate.warn import (
     ConstantRegressorError,
     FewClustersWarning,
@@ -141,6 +141,17 @@ def test_rigobon_solves_exact_covariances_to_both_roots(lam, kap):
     assert roots.gain == pytest.approx(lam * kap)
     with pytest.raises(DataError, match="proportional"):
         rigobon_roots(cov(1.0, 2.0), 3 * cov(1.0, 2.0))
+
+
+def test_the_variance_shift_test_rejects_no_shift_as_often_as_stated():
+    rejected, n_draws = 0, 300
+    for seed in range(n_draws):
+        rng = np.random.default_rng([seed, 1])
+        u, v = rng.normal(size=(2, 200))
+        pair = np.vstack([u - 0.5 * v, v - 0.4 * (u - 0.5 * v)])
+        test = _shift_test(pair, [np.arange(100), np.arange(100, 200)])
+        rejected += test.is_rejected(0.05)
+    assert rejected / n_draws < 0.08
 
 
 def test_rigobon_refuses_matrices_that_are_no_covariances():
