@@ -13,6 +13,7 @@ from cascadelab.estimate.covariance import Clustered, label_codes
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
+from cascadelab.estimate.times import ExposureTimes, check_times
 from cascadelab.estimate.warn import NegativeVarianceWarning
 from cascadelab.units import FloatArray
 
@@ -59,6 +60,7 @@ def cross_section(
     *,
     coin: npt.ArrayLike,
     time: npt.ArrayLike,
+    times: ExposureTimes,
     controls: npt.ArrayLike | None = None,
     labels: Labels | None = None,
 ) -> IdentifiedEstimate:
@@ -72,6 +74,8 @@ def cross_section(
         Share of accounts near their margin, known before the period.
     coin, time : array_like of shape (n,)
         Labels of any type.
+    times : ExposureTimes
+        When each exposure was measured, strictly before its period opens.
     controls : array_like of shape (n, c), optional
     labels : Labels
 
@@ -82,12 +86,15 @@ def cross_section(
 
     Raises
     ------
+    LookAheadError
+        An exposure is stamped at or after the start of its period.
     ConstantRegressorError
         Exposure does not move within coin and time.
     """
     words = labels or Labels()
     y = vector(outcome, words.outcome)
     columns = [vector(exposure, "exposure", y.size)]
+    check_times(times, y.size)
     names = ["exposure"]
     if controls is not None:
         extra, words_of = control_columns(controls, y.size)

@@ -71,10 +71,13 @@ def engine_clock(
     rows = np.arange(n_lags, y.size)
     lagged = [series[rows - lag] for lag in range(1, n_lags + 1) for series in (y, q)]
     names = [f"{name}, lag {lag}" for lag in range(1, n_lags + 1) for name in ("return", "sales")]
-    labels = Labels(sample=f"bars of {bar_s:g} s, engine checks every {engine_interval_s:g} s")
+    sample = f"bars of {bar_s:g} s, engine checks every {engine_interval_s:g} s"
+    unit, other = "fraction per base sold", ("fraction per fraction", "fraction per base sold")
+    labels = Labels(sample=sample, units=(unit, *other * n_lags))
     design = np.column_stack([q[rows], *lagged])
     fit = ols(y[rows], design, names=["forced sales", *names], errors=errors, labels=labels)
-    beside = ols(y[rows], q[rows], names=["forced sales"], errors=errors, labels=labels)
+    plain = Labels(sample=sample, units=(unit,))
+    beside = ols(y[rows], q[rows], names=["forced sales"], errors=errors, labels=plain)
     return IdentifiedEstimate(
         design="S2 engine-clock timing",
         term="forced sales",

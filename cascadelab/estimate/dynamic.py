@@ -396,6 +396,11 @@ def order_flow_imbalance(
     ndarray of shape (n,)
         The first event has no predecessor and is 0; sum over a bar. Buying pressure positive.
 
+    Raises
+    ------
+    DataError
+        A size is negative, or a bid is above its ask.
+
     Notes
     -----
     :math:`e_n = q^b_n 1\{b_n\ge b_{n-1}\} - q^b_{n-1} 1\{b_n\le b_{n-1}\}
@@ -413,6 +418,13 @@ def order_flow_imbalance(
     qa = vector(ask_size, "ask size", b.size)
     if (qb < 0).any() or (qa < 0).any():
         raise DataError("A quoted size is negative. Expected sizes of at least 0.")
+    crossed = b > a
+    if crossed.any():
+        row = int(crossed.argmax())
+        raise DataError(
+            f"Row {row} bids {b[row]:g} above its ask {a[row]:g}, {int(crossed.sum())} crossed "
+            f"rows in all. Expected bids at or below asks. Drop them, and say how many."
+        )
     out = np.zeros(b.size)
     out[1:] = (
         qb[1:] * (b[1:] >= b[:-1])

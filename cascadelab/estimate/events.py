@@ -6,12 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_moves, control_columns, matrix, vector
+from cascadelab.estimate.checks import (
+    assert_predetermined,
+    check_moves,
+    control_columns,
+    matrix,
+    vector,
+)
 from cascadelab.estimate.covariance import Clustered, ErrorKind, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, wald_test
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
+from cascadelab.estimate.times import ExposureTimes, check_times, stamps
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["matched_flow", "near_miss", "off_book_placebo"]
@@ -97,6 +104,7 @@ def near_miss(
     price: npt.ArrayLike,
     levels: npt.ArrayLike,
     *,
+    times: ExposureTimes,
     near_fraction: float,
     horizon: int,
     rng: np.random.Generator,
@@ -110,6 +118,9 @@ def near_miss(
         Positive prices, one per bar.
     levels : array_like of shape (m,)
         Cluster prices known beforehand, below the first price.
+    times : ExposureTimes
+        ``exposure_at`` of shape (m,): when each level was known; ``outcome_at`` of shape (n,):
+        the time of each bar. A level must be known strictly before the bar that approaches it.
     near_fraction : float
         A level is approached when price comes within this fraction above it.
     horizon : int
@@ -128,6 +139,11 @@ def near_miss(
         error is the spread over random levels; test ``random levels`` ranks it among them. Both
         parts of the gap are facts.
 
+    Raises
+    ------
+    LookAheadError
+        A level was known at or after the bar that approached it.
+
     Notes
     -----
     Osler (2005).
@@ -141,6 +157,7 @@ def near_miss(
             f"near_fraction is {near_fraction:g} and horizon {horizon}; expected a fraction in "
             f"(0, 1) and 1 to {path.size - 1} bars."
         )
+    _check_levels_known(times, path, marks, near_fraction)
     gap, n_hits, n_misses = _hit_gap(path, marks, near_fraction, horizon)
     if not np.isfinite(gap):
         raise DataError(
@@ -196,6 +213,20 @@ def near_miss(
     )
 
 
+def _check_levels_known(
+    times: ExposureTimes, path: FloatArray, levels: FloatArray, near_fraction: float
+) -> None:
+    known, bars = stamps(times, "levels")
+    if known.shape != levels.shape or bars.shape != path.shape:
+        raise DataError(
+            f"{known.shape} times of levels and {bars.shape} of bars. Expected {levels.shape} and "
+            f"{path.shape}: when each level was known, and the time of each bar. Pass both."
+        )
+    near = path <= levels[:, None] * (1.0 + near_fraction)
+    rows = np.flatnonzero(near.any(axis=1))
+    assert_predetermined(known[rows], bars[near[rows].argmax(axis=1)], name="levels")
+
+
 def _hit_gap(
     path: FloatArray, levels: FloatArray, near_fraction: float, horizon: int
 ) -> tuple[float, int, int]:
@@ -221,6 +252,7 @@ def matched_flow(
     *,
     names: tuple[str, ...],
     events: npt.ArrayLike,
+    times: ExposureTimes,
     n_matches: int = 1,
 ) -> IdentifiedEstimate:
     r"""S7: response to forced trades minus that to matched non-forced ones, horizon by horizon.
@@ -235,6 +267,9 @@ def matched_flow(
     names : tuple of c str
     events : array_like of shape (n,)
         Event of each trade; errors are clustered by the event of the forced trade.
+    times : ExposureTimes
+        When the covariates of each trade were measured (the latest of them), strictly before the
+        trade whose response is measured.
     n_matches : int
         Nearest non-forced trades per forced one, with replacement.
 
@@ -258,6 +293,7 @@ def matched_flow(
     horizons = tuple(f"horizon {i + 1}" for i in range(values.shape[1]))
     values = matrix(values, horizons, len(forced), "responses")
     x = matrix(covariates, names, len(forced), "covariates")
+    check_times(times, len(forced), name="covariates")
     for position, name in enumerate(names):
         check_moves(x[:, position], name)
     treated, pool = np.flatnonzero(forced), np.flatnonzero(~forced)

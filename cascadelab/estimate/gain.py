@@ -43,6 +43,10 @@ __all__ = [
 _POSITIVE_TERMS = ("impact", "signed flow", "flow (calm)", "flow (cascade)")
 
 
+#: Words of which a unit of quantity holds one.
+_QUANTITIES = frozenset({"base", "contract", "contracts", "coin", "coins", "usd", "eth", "btc"})
+
+
 def amplification(gain: float) -> float:
     """Amplification 1/(1 - g); infinite for a gain of 1 or more.
 
@@ -155,6 +159,19 @@ def _normal(kind: str, value: float, error: float, level: float, note: str = "")
     )
 
 
+def _check_is_impact(estimate: IdentifiedEstimate) -> None:
+    """Raise unless the unit of the estimate is a price move per quantity that is sold."""
+    _, _, quantity = estimate.unit.partition(" per ")
+    words = set(quantity.lower().replace("(", " ").replace(",", " ").split())
+    if words & _QUANTITIES:
+        return
+    raise DataError(
+        f"{estimate.design}: {estimate.term!r} has the unit {estimate.unit or 'none'!r}, which is "
+        f"no impact: times a density it is no gain. Expected a price move per quantity sold, such "
+        f"as 'fraction per base sold'. Use a slope on sales (S1, S2, S3, S5 or S8)."
+    )
+
+
 def gain_estimate(
     impact: IdentifiedEstimate | tuple[float, float],
     density: float,
@@ -167,8 +184,9 @@ def gain_estimate(
     Parameters
     ----------
     impact : IdentifiedEstimate or (value, std_error)
-        Impact per base unit. Slopes on sales (positive when sold) are turned, since they are
-        minus the impact. A plain pair must hold the positive impact.
+        Impact per base unit (or contract, or other unit of quantity, as its unit says). Slopes on
+        sales (positive when sold) are turned, since they are minus the impact. A plain pair must
+        hold the positive impact.
     density : float
         Base units that are sold per unit of fall, in the units of the impact; positive.
     density_std_error : float
@@ -182,7 +200,8 @@ def gain_estimate(
     Raises
     ------
     DataError
-        Impact or density is not positive, so that ln g does not exist.
+        Impact or density is not positive, so that ln g does not exist; or the estimate is no
+        price move per quantity: the jump of S4, the gaps of S6 and S7, the exposure slope of S9.
 
     Notes
     -----
@@ -197,6 +216,7 @@ def gain_estimate(
     (0.565, 1.035, 0.048)
     """
     if isinstance(impact, IdentifiedEstimate):
+        _check_is_impact(impact)
         sign = 1.0 if impact.term in _POSITIVE_TERMS else -1.0
         slope, error = sign * impact.estimate, impact.std_error
     else:
@@ -283,10 +303,11 @@ def secant_gain(
     (0.706, 3.404)
     """
     low, high = exogenous_range or (exogenous_drop, exogenous_drop)
-    if not 0 < low <= exogenous_drop <= high <= total_drop:
+    if not 0 < low <= exogenous_drop <= high <= total_drop < math.inf:
         raise ParameterError(
             f"exogenous drop {exogenous_drop:g} in [{low:g}, {high:g}] of a fall of "
-            f"{total_drop:g}; expected 0 < low <= drop <= high <= fall. Check the prices."
+            f"{total_drop:g}; expected 0 < low <= drop <= high <= fall, all finite. Check the "
+            f"prices."
         )
     return range_gain(
         "event secant",

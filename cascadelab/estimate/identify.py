@@ -11,19 +11,14 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import (
-    assert_predetermined,
-    control_columns,
-    fraction,
-    matrix,
-    vector,
-)
+from cascadelab.estimate.checks import control_columns, fraction, matrix, vector
 from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.sets import ConfidenceSet
+from cascadelab.estimate.times import ExposureTimes, check_times
 from cascadelab.estimate.warn import NaiveGainError
 from cascadelab.units import FloatArray
 
@@ -206,20 +201,6 @@ def from_iv(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ExposureTimes:
-    """When exposures were measured and when their outcome windows open.
-
-    Parameters
-    ----------
-    exposure_at, outcome_at : array_like of shape (n,)
-        Same clock; exposures must be strictly earlier, row by row.
-    """
-
-    exposure_at: npt.ArrayLike
-    outcome_at: npt.ArrayLike
-
-
 def exposure_within(
     liquidation_prices: npt.ArrayLike,
     quantities_base: npt.ArrayLike,
@@ -317,12 +298,7 @@ def exposure_shock(
     :math:`x_t, (-x_t)^+, \rho_{t-1}` and yours.
     """
     y = vector(returns, "returns")
-    if np.shape(times.exposure_at) != y.shape:
-        raise DataError(
-            f"exposure times have shape {np.shape(times.exposure_at)}. Expected {y.shape}, one "
-            f"for each return, so that every row is checked. Pass them row by row."
-        )
-    assert_predetermined(times.exposure_at, times.outcome_at)
+    check_times(times, y.size)
     density = vector(exposure, "exposure", y.size)
     external = vector(external_return, "external return", y.size)
     fall = np.maximum(-external, 0.0)
@@ -398,16 +374,19 @@ def granular_iv(
     *,
     account_flows: npt.ArrayLike,
     sizes: npt.ArrayLike,
+    times: ExposureTimes,
     exclusion: str,
     controls: npt.ArrayLike | None = None,
     errors: ErrorKind | None = None,
 ) -> IdentifiedEstimate:
     """S8: 2SLS with the granular instrument of large accounts' own liquidations.
 
-    Parameters are those of :func:`granular_instrument` and :func:`exposure_shock`; fact
-    ``excess Herfindahl`` says how granular the accounts are.
+    Parameters are those of :func:`granular_instrument` and :func:`exposure_shock`; `times` says
+    when the sizes of each bar were measured, strictly before the bar. Fact ``excess Herfindahl``
+    says how granular the accounts are.
     """
     z = granular_instrument(account_flows, sizes)
+    check_times(times, z.size, name="sizes")
     labels = IvLabels(
         endogenous="forced sales", slope_unit="fraction per base sold", instruments=("granular",)
     )

@@ -405,11 +405,12 @@ def fit_iv(
         tf = tf_interval(
             fit.value(words.endogenous), fit.error(words.endogenous), strength.statistic
         )
+    plain, first, reduced = _beside(data, words, kind)
     return IvFit(
         fit=fit,
-        ols=_beside(data, data.d[:, None], (words.endogenous,), words, kind, data.y),
-        first_stage=_beside(data, data.z, data.z_names, words, kind, data.d),
-        reduced_form=_beside(data, data.z, data.z_names, words, kind, data.y),
+        ols=plain,
+        first_stage=first,
+        reduced_form=reduced,
         effective_f=strength,
         anderson_rubin=anderson_rubin_set(data.y, data.d, data.z, data.base, kind),
         tf=tf,
@@ -417,20 +418,32 @@ def fit_iv(
     )
 
 
-def _beside(
-    data: _Arrays,
-    last: FloatArray,
-    names: tuple[str, ...],
-    words: IvLabels,
-    kind: ErrorKind,
-    target: FloatArray,
-) -> FitResult:
-    is_outcome = target is data.y
-    labels = Labels(
-        outcome=words.outcome if is_outcome else words.endogenous,
-        outcome_unit=words.outcome_unit if is_outcome else "",
-        sample=words.sample,
+def _beside(data: _Arrays, words: IvLabels, kind: ErrorKind) -> tuple[FitResult, ...]:
+    """OLS, first stage and reduced form, each with the units of its own sides."""
+    n_controls, n_instruments = len(data.base_names) - 1, len(data.z_names)
+    quantity = words.slope_unit.partition(" per ")[2]
+
+    def labels(outcome: str, unit: str, slope_unit: str, n_slopes: int) -> Labels:
+        units = (*("",) * n_controls, *(slope_unit,) * n_slopes)
+        return Labels(outcome=outcome, outcome_unit=unit, units=units, sample=words.sample)
+
+    def fit(target: FloatArray, last: FloatArray, names: tuple[str, ...], of: Labels) -> FitResult:
+        regressors = np.column_stack([data.base[:, 1:], last])
+        terms = [*data.base_names[1:], *names]
+        return ols(target, regressors, names=terms, errors=kind, labels=of)
+
+    plain = labels(words.outcome, words.outcome_unit, words.slope_unit, 1)
+    flow = labels(
+        words.endogenous, quantity, f"{quantity or '1'} per unit of instrument", n_instruments
     )
-    regressors = np.column_stack([data.base[:, 1:], last])
-    terms = [*data.base_names[1:], *names]
-    return ols(target, regressors, names=terms, errors=kind, labels=labels)
+    price = labels(
+        words.outcome,
+        words.outcome_unit,
+        f"{words.outcome_unit} per unit of instrument",
+        n_instruments,
+    )
+    return (
+        fit(data.y, data.d[:, None], (words.endogenous,), plain),
+        fit(data.d, data.z, data.z_names, flow),
+        fit(data.y, data.z, data.z_names, price),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +21,12 @@ from cascadelab.estimate.checks import (
     vector,
 )
 from cascadelab.estimate.covariance import ErrorKind, Hac, least_squares, score_meat
-from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests, wald_test
+from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.warn import WeakInstrumentWarning
-from cascadelab.estimate.weak import over_identification_test, residualised
+from cascadelab.estimate.weak import anderson_rubin_test, over_identification_test, residualised
 from cascadelab.units import FloatArray
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def fit_iv_several(
     j follows Sanderson and Windmeijer (2016), doi:10.1016/j.jeconom.2015.06.004: what the
     instruments explain of :math:`d_j` beyond the other endogenous regressors, a Wald statistic
     over :math:`K-m+1`. It is minimised with the covariance that was asked for, where the paper's
-    is homoskedastic; the two agree when errors are. The Anderson–Rubin test is a Wald test of the
+    is homoskedastic; the two agree when errors are. The Anderson–Rubin test is a score test of the
     instruments in the reduced form: valid however weak they are.
 
     Examples
@@ -327,15 +327,9 @@ def _underidentified(data: _Columns, position: int, kind: ErrorKind) -> Hypothes
 
 
 def _anderson_rubin(data: _Columns, kind: ErrorKind) -> HypothesisTest:
-    reduced = ols(
-        data.y,
-        np.column_stack([data.base[:, 1:], data.z]),
-        names=[*data.base_names[1:], *data.z_names],
-        errors=kind,
-    )
-    restriction = np.eye(len(reduced.terms))[-data.z.shape[1] :]
+    test = anderson_rubin_test(data.y, data.d[:, 0], data.z, data.base, kind)
     null = "all slopes of the endogenous regressors are 0"
-    return wald_test(reduced.estimate, reduced.cov, restriction, "Anderson-Rubin, joint", null)
+    return replace(test, name="Anderson-Rubin, joint", null=null)
 
 
 def _cragg_donald(data: _Columns) -> float:

@@ -13,6 +13,7 @@ from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import wald_test
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
+from cascadelab.estimate.times import ExposureTimes, check_times
 
 __all__ = ["slope_by_depth"]
 
@@ -22,6 +23,7 @@ def slope_by_depth(
     signed_flow: npt.ArrayLike,
     depth_before: npt.ArrayLike,
     *,
+    times: ExposureTimes,
     n_groups: int = 3,
     errors: ErrorKind | None = None,
     labels: Labels | None = None,
@@ -34,6 +36,8 @@ def slope_by_depth(
         Buying positive.
     depth_before : array_like of shape (n,)
         Depth measured before the bar; depth after it is an outcome.
+    times : ExposureTimes
+        When each depth was measured, strictly before its bar opens.
     n_groups : int
         Equally filled groups, thinnest first.
     errors : Hac, Robust or Clustered
@@ -44,11 +48,17 @@ def slope_by_depth(
     FitResult
         Terms ``flow (depth 1)`` (thinnest) ... with one constant per group; the test
         ``equal slopes`` has the null that depth does not matter.
+
+    Raises
+    ------
+    LookAheadError
+        A depth is stamped at or after the start of its bar.
     """
     words = labels or Labels()
     y = vector(returns, words.outcome)
     flow = vector(signed_flow, "signed flow", y.size)
     depth = vector(depth_before, "depth", y.size)
+    check_times(times, y.size, name="depth")
     check_moves(depth, "depth")
     if n_groups < 2 or y.size < 10 * n_groups:
         raise ParameterError(f"n_groups is {n_groups} on {y.size} rows; expected 2 to a tenth.")

@@ -68,7 +68,7 @@ class ConfidenceSet(Record):
             return "empty set"
         return " or ".join(
             ("(" if math.isinf(low) else "[")
-            + (f"{low:.5g}, {high:.5g}")
+            + f"{low:.{_digits(low, high)}g}, {high:.{_digits(low, high)}g}"
             + (")" if math.isinf(high) else "]")
             for low, high in self.intervals
         )
@@ -110,6 +110,14 @@ class ConfidenceSet(Record):
             ("set", self.words),
         ]
         return Summary(title=self.name, rows=rows)
+
+
+def _digits(low: float, high: float) -> int:
+    """Digits that tell the two ends apart, with two digits of their distance; 5 to 17."""
+    width, size = high - low, max(abs(low), abs(high))
+    if not (0 < width < math.inf):
+        return 5
+    return min(max(math.ceil(math.log10(size / width)) + 2, 5), 17)
 
 
 def set_below(

@@ -176,19 +176,23 @@ def _reduced(
     controls: FloatArray,
     kind: ErrorKind,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Reduced-form and first-stage slopes with the three blocks of their covariance."""
+    """Reduced-form and first-stage slopes with the three blocks of their covariance.
+
+    The scores take outcome and regressor themselves, not their residuals on the instruments: at
+    the slope of the null, y - beta d is the error. Fitted residuals are too small by as many
+    directions as there are instruments, which clusters multiply (coverage 0.90 in place of 0.95
+    at 60 clusters and three instruments).
+    """
     orthonormal, _ = np.linalg.qr(residualised(instruments, controls))
     y, d = residualised(outcome, controls), residualised(endogenous, controls)
-    gamma, pi = orthonormal.T @ y, orthonormal.T @ d
-    e_y, e_d = y - orthonormal @ gamma, d - orthonormal @ pi
     taken = controls.shape[1]
-    v_yy = score_meat(orthonormal, e_y, kind, taken)
-    v_dd = score_meat(orthonormal, e_d, kind, taken)
+    v_yy = score_meat(orthonormal, y, kind, taken)
+    v_dd = score_meat(orthonormal, d, kind, taken)
     # By polarisation, at equal sizes: return and flow may be many powers of ten apart.
     ratio = math.sqrt(float(np.trace(v_yy)) / float(np.trace(v_dd) or 1.0)) or 1.0
-    both = score_meat(orthonormal, e_y / ratio + e_d, kind, taken)
+    both = score_meat(orthonormal, y / ratio + d, kind, taken)
     cross = 0.5 * ratio * (both - v_yy / ratio**2 - v_dd)
-    return gamma, pi, v_yy, cross, v_dd
+    return orthonormal.T @ y, orthonormal.T @ d, v_yy, cross, v_dd
 
 
 def _is_short_of_clusters(cov: FloatArray) -> bool:
@@ -242,15 +246,17 @@ def anderson_rubin_set(
     Returns
     -------
     ConfidenceSet
-        Unbounded or disjoint when the first stage is not significant; empty when the
-        over-identifying restrictions fail.
+        Unbounded or disjoint when the first stage is not significant, by the same test of the
+        regressor as outcome; empty when the over-identifying restrictions fail.
 
     Notes
     -----
     With reduced form :math:`\gamma`, first stage :math:`\pi` and the covariance of both,
     :math:`AR(\beta) = (\gamma-\beta\pi)' V(\beta)^{-1} (\gamma-\beta\pi)` and
     :math:`V(\beta) = V_{yy} - \beta (C + C') + \beta^2 V_{dd}`. One instrument gives a quadratic
-    inequality, solved exactly; more are solved on the whole line by root finding.
+    inequality, solved exactly; more are solved on the whole line by root finding. The
+    covariance is that under the null: its scores take :math:`y - \beta d` after the controls, not
+    residuals on the instruments (a score test; the fitted ones cover too rarely).
     """
     from scipy import stats
 

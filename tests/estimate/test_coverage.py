@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cascadelab.estimate import (
+    ExposureTimes,
     Hac,
     Robust,
     cross_section,
@@ -44,9 +45,14 @@ def kyle_of_long_dependence(rng):
     return kyle_slope(outcome, flow, errors=Hac(n_lags=12)).interval("signed flow"), 0.5
 
 
+def before(n_rows):
+    return ExposureTimes(exposure_at=np.arange(n_rows) - 1, outcome_at=np.arange(n_rows))
+
+
 def depth(rng):
     flow, thick = rng.normal(size=900), rng.uniform(1, 2, 900)
-    fit = slope_by_depth(0.5 * flow + rng.normal(size=900), flow, thick, errors=Robust())
+    y = 0.5 * flow + rng.normal(size=900)
+    fit = slope_by_depth(y, flow, thick, times=before(900), errors=Robust())
     return fit.interval("flow (depth 1)"), 0.5
 
 
@@ -76,7 +82,7 @@ def coins(rng):
     shared = rng.normal(size=35)[coin] + rng.normal(size=35)[time]
     x = rng.normal(size=coin.size) + shared
     y = -0.3 * x + 2 * shared + rng.normal(size=coin.size)
-    return cross_section(y, x, coin=coin, time=time).interval(), -0.3
+    return cross_section(y, x, coin=coin, time=time, times=before(1225)).interval(), -0.3
 
 
 def granular(rng):
@@ -84,7 +90,9 @@ def granular(rng):
     flows = rng.normal(size=(700, 1)) + rng.normal(size=(700, 20))
     sales = flows @ (sizes / sizes.sum())
     r = -0.5 * sales + rng.normal(size=700) - flows.mean(axis=1)
-    result = granular_iv(r, sales, account_flows=flows, sizes=sizes, exclusion="own shocks")
+    result = granular_iv(
+        r, sales, account_flows=flows, sizes=sizes, times=before(700), exclusion="own shocks"
+    )
     return result.interval(), -0.5
 
 

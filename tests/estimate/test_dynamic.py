@@ -20,6 +20,7 @@ from cascadelab.estimate.dynamic import (
 from cascadelab.estimate.quantile import _sandwich, equal_slopes_test, quantile_regression
 from cascadelab.estimate.quantile_solver import check_loss, quantile_coefficients
 from cascadelab.estimate.regimes import slope_by_depth
+from cascadelab.estimate.times import ExposureTimes
 from cascadelab.estimate.warn import ConstantRegressorError
 
 
@@ -103,21 +104,26 @@ def test_order_flow_imbalance_by_hand():
     assert e.tolist() == [0.0, 3.0, 6.0, -3.0 - 4.0]
     with pytest.raises(DataError, match="negative"):
         order_flow_imbalance([1, 1], [1, -1], [2, 2], [1, 1])
+    with pytest.raises(DataError, match="Row 1 bids 3 above its ask 2, 2 crossed rows"):
+        order_flow_imbalance([1, 3, 3], [1, 1, 1], [2, 2, 2], [1, 1, 1])
+    locked = order_flow_imbalance([1, 2], [1, 1], [2, 2], [1, 1])
+    assert locked.tolist() == [0.0, 1.0]
 
 
 def test_slopes_by_depth_fall_with_depth():
     rng = np.random.default_rng(2)
     depth, flow = rng.uniform(1, 10, 6000), rng.normal(size=6000)
     y = flow / depth + 0.1 * rng.normal(size=6000)
-    fit = slope_by_depth(y, flow, depth)
+    before = ExposureTimes(exposure_at=np.arange(6000) - 1, outcome_at=np.arange(6000))
+    fit = slope_by_depth(y, flow, depth, times=before)
     slopes = [fit.value(f"flow (depth {i})") for i in (1, 2, 3)]
     assert slopes[0] > slopes[1] > slopes[2]
     assert fit.test("equal slopes").df == (2.0,)
     assert fit.test("equal slopes").is_rejected(0.001)
-    flat = slope_by_depth(flow + rng.normal(size=6000), flow, depth)
+    flat = slope_by_depth(flow + rng.normal(size=6000), flow, depth, times=before)
     assert not flat.test("equal slopes").is_rejected(0.001)
     with pytest.raises(ConstantRegressorError, match="depth"):
-        slope_by_depth(y, flow, np.ones(6000))
+        slope_by_depth(y, flow, np.ones(6000), times=before)
 
 
 def heavy(n, k=3, seed=0):

@@ -22,6 +22,7 @@ from cascadelab.estimate.block import (
     SampleNote,
     default_block,
 )
+from cascadelab.estimate.discontinuity import engine_clock
 from cascadelab.estimate.facts import fact_table, load_facts
 from cascadelab.estimate.gain import (
     amplification,
@@ -34,9 +35,10 @@ from cascadelab.estimate.gain import (
     secant_gain,
 )
 from cascadelab.estimate.hawkes import fit_exponential, simulate_hawkes
-from cascadelab.estimate.identify import ExposureTimes, exposure_shock
+from cascadelab.estimate.identify import ExposureTimes, IdentifiedEstimate, exposure_shock
 from cascadelab.estimate.laboratory import Laboratory, simulate
 from cascadelab.estimate.placebo import pre_trend_test
+from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.warn import LookAheadError
 
 
@@ -83,6 +85,52 @@ def test_gain_covers_the_truth_in_the_laboratory():
         truth = 0.05 * float(np.median(draw.exposure))
         hits += gain.low < truth < gain.high
     assert hits / n > 0.85
+
+
+def identified(unit, design="S4 size discontinuity", term="jump"):
+    fit = FitResult(
+        model="m",
+        terms=(term,),
+        estimate=np.array([-0.065]),
+        cov=np.eye(1) * 1e-4,
+        n_obs=100,
+        cov_type="none",
+        units=(unit,),
+    )
+    return IdentifiedEstimate(design=design, term=term, fit=fit, assumption="given")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["fraction", "log points", "fraction per unit of exposure", "base sold per fraction", ""],
+)
+def test_what_is_no_impact_gives_no_gain(unit):
+    with pytest.raises(DataError, match=r"S4 size discontinuity: 'jump' .* is no impact"):
+        gain_estimate(identified(unit), 8.0)
+
+
+@pytest.mark.parametrize(
+    "unit", ["fraction per base sold", "bps per contract", "bps per million USD at a fixed price"]
+)
+def test_a_price_move_per_quantity_gives_a_gain(unit):
+    assert gain_estimate(identified(unit), 8.0).value == pytest.approx(0.52)
+
+
+def test_the_slope_of_s2_is_an_impact():
+    rng = np.random.default_rng(0)
+    sales = rng.exponential(size=400)
+    found = engine_clock(
+        rng.normal(size=400) - 0.5 * sales, sales, bar_s=1.0, engine_interval_s=1.0
+    )
+    assert found.unit == "fraction per base sold"
+    assert gain_estimate(found, 1.0).value == pytest.approx(-found.estimate)
+
+
+def test_an_infinite_fall_has_no_secant_gain():
+    with pytest.raises(ParameterError, match="all finite"):
+        secant_gain(math.inf, 1.0)
+    with pytest.raises(ParameterError, match="exogenous drop"):
+        secant_gain(math.nan, 1.0)
 
 
 def test_wrong_signs_are_refused():

@@ -23,13 +23,22 @@ from cascadelab.estimate.identify import (
 )
 from cascadelab.estimate.laboratory import Laboratory, laboratory_iv, simulate
 from cascadelab.estimate.placebo import opposite_side_test, pre_trend_test, shuffled_blocks_test
-from cascadelab.estimate.rigobon import rigobon, rigobon_roots
+from cascadelab.estimate.rigobon import _shift_test, rigobon, rigobon_roots
 from cascadelab.estimate.warn import (
     ConstantRegressorError,
     FewClustersWarning,
     LookAheadError,
     NaiveGainError,
 )
+
+
+def before(n_rows):
+    """Exposures one bar before their outcomes."""
+    return ExposureTimes(exposure_at=np.arange(n_rows) - 1, outcome_at=np.arange(n_rows))
+
+
+def known_from_the_start(levels, path):
+    return ExposureTimes(exposure_at=np.full(len(levels), -1), outcome_at=np.arange(len(path)))
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +143,17 @@ def test_rigobon_solves_exact_covariances_to_both_roots(lam, kap):
         rigobon_roots(cov(1.0, 2.0), 3 * cov(1.0, 2.0))
 
 
+def test_the_variance_shift_test_rejects_no_shift_as_often_as_stated():
+    rejected, n_draws = 0, 300
+    for seed in range(n_draws):
+        rng = np.random.default_rng([seed, 1])
+        u, v = rng.normal(size=(2, 200))
+        pair = np.vstack([u - 0.5 * v, v - 0.4 * (u - 0.5 * v)])
+        test = _shift_test(pair, [np.arange(100), np.arange(100, 200)])
+        rejected += test.is_rejected(0.05)
+    assert rejected / n_draws < 0.08
+
+
 def test_rigobon_refuses_matrices_that_are_no_covariances():
     with pytest.raises(DataError, match=r"stress covariance .* is not positive definite"):
         rigobon_roots([[1.0, 0.5], [0.5, 1.0]], [[1.0, 2.0], [2.0, 1.0]])
@@ -214,14 +234,25 @@ def test_s6_finds_levels_that_accelerate_and_not_random_ones():
             window = slice(hit[0], min(hit[0] + 60, path.size))
             kicked[window] *= 0.97
     found = near_miss(
-        kicked, levels, near_fraction=0.002, horizon=20, rng=np.random.default_rng(1), n_placebo=199
+        kicked,
+        levels,
+        times=known_from_the_start(levels, kicked),
+        near_fraction=0.002,
+        horizon=20,
+        rng=np.random.default_rng(1),
+        n_placebo=199,
     )
     assert found.fact("hits minus near misses as observed") < 0
     assert found.fact("hits") > 5
     assert 0 < found.test("random levels").p_value <= 1
     with pytest.raises(DataError, match="hits and"):
         near_miss(
-            np.linspace(100, 99, 50), [50.0], near_fraction=0.01, horizon=5, rng=rng, n_placebo=99
+            np.linspace(100, 99, 50),
+            [50.0],
+            times=known_from_the_start([50.0], range(50)),
+            near_fraction=0.01,
+            horizon=5,
+            rng=rng,
         )
 
 
@@ -233,13 +264,14 @@ def test_s7_matching_removes_what_selection_adds():
     responses = np.column_stack([-0.5 * forced - x[:, 0], -0.2 * forced - x[:, 0]])
     responses = responses + 0.1 * rng.normal(size=(n, 2))
     events = rng.integers(0, 60, n)
-    result = matched_flow(responses, forced, x, names=("size", "vol"), events=events)
+    options = {"names": ("size", "vol"), "times": before(n)}
+    result = matched_flow(responses, forced, x, events=events, **options)
     np.testing.assert_allclose(result.fit.estimate, [-0.5, -0.2], atol=0.06)
     raw = responses[forced].mean(axis=0) - responses[~forced].mean(axis=0)
     assert (raw < np.array([-0.5, -0.2]) - 0.5).all()
     assert "->" in result.fact("imbalance in size, before -> after matching (sd)")
     with pytest.warns(FewClustersWarning):
-        matched_flow(responses, forced, x, names=("size", "vol"), events=events % 5)
+        matched_flow(responses, forced, x, events=events % 5, **options)
 
 
 def test_s8_granular_instrument_and_its_estimate():
@@ -252,7 +284,9 @@ def test_s8_granular_instrument_and_its_estimate():
     sales = flows @ share
     news = rng.normal(size=n) - common[:, 0]
     r = -0.5 * sales + news
-    result = granular_iv(r, sales, account_flows=flows, sizes=sizes, exclusion="own shocks")
+    result = granular_iv(
+        r, sales, account_flows=flows, sizes=sizes, times=before(n), exclusion="own shocks"
+    )
     low, high = result.interval(0.99)
     assert low < -0.5 < high
     assert result.comparison.value("forced sales") < -0.8
@@ -272,7 +306,7 @@ def panel(rng, n_coins=40, n_times=50):
 
 def test_s9_within_estimate_removes_coin_and_time_effects():
     y, x, coin, time = panel(np.random.default_rng(12))
-    result = cross_section(y, x, coin=coin, time=time)
+    result = cross_section(y, x, coin=coin, time=time, times=before(y.size))
     low, high = result.interval(0.99)
     assert low < -0.3 < high
     assert result.comparison.value("exposure") > 0.3
@@ -281,7 +315,9 @@ def test_s9_within_estimate_removes_coin_and_time_effects():
     assert result.estimate == pytest.approx(full[0], rel=1e-9)
     keep = np.random.default_rng(0).random(y.size) < 0.6
     parts = (y[keep], x[keep], coin[keep], time[keep])
-    unbalanced = cross_section(parts[0], parts[1], coin=parts[2], time=parts[3])
+    unbalanced = cross_section(
+        parts[0], parts[1], coin=parts[2], time=parts[3], times=before(keep.sum())
+    )
     full = np.linalg.lstsq(np.column_stack([x, dummies])[keep], y[keep], rcond=None)[0]
     assert unbalanced.estimate == pytest.approx(full[0], rel=1e-7)
 
@@ -289,11 +325,11 @@ def test_s9_within_estimate_removes_coin_and_time_effects():
 def test_s9_warns_on_few_coins_and_refuses_exposure_that_only_varies_over_time():
     y, x, coin, time = panel(np.random.default_rng(11), n_coins=8)
     with pytest.warns(FewClustersWarning, match="8 clusters"):
-        cross_section(y, x, coin=coin, time=time)
+        cross_section(y, x, coin=coin, time=time, times=before(y.size))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewClustersWarning)
         with pytest.raises(ConstantRegressorError, match="within coin and time"):
-            cross_section(y, time.astype(float), coin=coin, time=time)
+            cross_section(y, time.astype(float), coin=coin, time=time, times=before(y.size))
     assert np.abs(within(x[:, None], [coin, time])).max() > 0
 
 
@@ -325,7 +361,15 @@ def test_s6_random_levels_reject_as_often_as_stated_where_levels_mean_nothing():
             continue  # levels must be reached
         levels = np.sort(rng.uniform(path.min(), 99.5, 40))
         try:
-            found = near_miss(path, levels, near_fraction=0.005, horizon=6, rng=rng, n_placebo=99)
+            found = near_miss(
+                path,
+                levels,
+                times=known_from_the_start(levels, path),
+                near_fraction=0.005,
+                horizon=6,
+                rng=rng,
+                n_placebo=99,
+            )
         except DataError:
             continue  # only hits, or only misses: nothing to compare
         p_values.append(found.test("random levels").p_value)
@@ -347,6 +391,7 @@ def near_miss_p_value(rng, kick):
             log, reached = log - kick, reached + 1
         path[bar] = log
     options = {"near_fraction": 0.003, "horizon": 6, "rng": rng, "n_placebo": 99}
+    options["times"] = known_from_the_start(logs, path)
     found = near_miss(100 * np.exp(path), 100 * np.exp(logs), **options)
     return found.test("random levels").p_value
 

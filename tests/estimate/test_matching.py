@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascadelab.errors import DataError
-from cascadelab.estimate import matched_flow, near_miss
+from cascadelab.estimate import ExposureTimes, matched_flow, near_miss
 
 
 @pytest.mark.parametrize(("share_forced", "n_matches"), [(0.7, 1), (0.7, 3), (0.25, 1)])
@@ -21,6 +21,7 @@ def test_matching_holds_its_size_where_matches_serve_more_than_once(share_forced
             x,
             names=("x",),
             events=np.arange(300),
+            times=ExposureTimes(exposure_at=np.arange(300) - 1, outcome_at=np.arange(300)),
             n_matches=n_matches,
         )
         low, high = fit.interval()
@@ -34,7 +35,15 @@ def test_near_misses_of_a_random_walk_have_an_interval_that_holds_zero():
         price = 100 * np.exp(0.002 * np.cumsum(rng.normal(size=4000)))
         levels = rng.uniform(price.min(), 100.0, 25)
         try:
-            found = near_miss(price, levels, near_fraction=0.005, horizon=30, rng=rng, n_placebo=99)
+            found = near_miss(
+                price,
+                levels,
+                times=ExposureTimes(exposure_at=np.full(25, -1), outcome_at=np.arange(4000)),
+                near_fraction=0.005,
+                horizon=30,
+                rng=rng,
+                n_placebo=99,
+            )
         except DataError:  # a walk with no near miss, or none below its start
             continue
         n_walks += 1

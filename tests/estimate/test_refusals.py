@@ -57,7 +57,7 @@ def rng():
     [
         lambda c: exposure_shock(R, Q, times=TIMES, controls=c, **WORDS),
         lambda c: off_book_placebo(R, Q, Z, controls=c),
-        lambda c: cross_section(R, Q, coin=GROUP, time=np.arange(N) % 10, controls=c),
+        lambda c: cross_section(R, Q, coin=GROUP, time=np.arange(N) % 10, times=TIMES, controls=c),
         lambda c: pre_trend_test(R, Z, controls=c),
         lambda c: shuffled_blocks_test(R, Z, block=10, rng=rng(), n_draws=19, controls=c),
         lambda c: opposite_side_test(R, Z, controls=c),
@@ -84,8 +84,8 @@ def labels(kind):
 def test_missing_labels_are_no_cluster_and_no_coin(kind):
     for call in (
         lambda: ols(R, Q, names=["q"], errors=Clustered(groups=labels(kind))),
-        lambda: cross_section(R, Q, coin=labels(kind), time=np.arange(N) % 10),
-        lambda: cross_section(R, Q, coin=GROUP, time=labels(kind)),
+        lambda: cross_section(R, Q, coin=labels(kind), time=np.arange(N) % 10, times=TIMES),
+        lambda: cross_section(R, Q, coin=GROUP, time=labels(kind), times=TIMES),
     ):
         with pytest.raises(DataError, match="row 4"):
             call()
@@ -168,7 +168,9 @@ def test_accounts_of_one_size_are_not_granular():
     flows = np.random.default_rng(3).normal(size=(N, 3))
     assert not granular_instrument(flows, [2.0, 2.0, 2.0]).any()
     with pytest.raises(ConstantRegressorError, match="granular"):
-        granular_iv(R, Q, account_flows=flows, sizes=[1.0, 1.0, 1.0], exclusion="given")
+        granular_iv(
+            R, Q, account_flows=flows, sizes=[1.0, 1.0, 1.0], times=TIMES, exclusion="given"
+        )
 
 
 def test_an_unknown_gain_has_an_unknown_amplification():
@@ -183,8 +185,11 @@ def test_matching_does_not_depend_on_the_units_of_the_covariates(size):
     response = covariates @ [1.0, 2.0] + 0.5 * forced
     events = draws.integers(0, 40, 400)
     scaled = covariates * [1 / size, size]
+    before = ExposureTimes(exposure_at=np.arange(400) - 1, outcome_at=np.arange(400))
     fits = [
-        matched_flow(response, forced, x, names=("volatility", "depth"), events=events).fit
+        matched_flow(
+            response, forced, x, names=("volatility", "depth"), events=events, times=before
+        ).fit
         for x in (covariates, scaled)
     ]
     assert fits[1].estimate == pytest.approx(fits[0].estimate)

@@ -15,9 +15,10 @@ from cascadelab.estimate.hawkes.goodness import (
     time_rescaling_tests,
 )
 from cascadelab.estimate.hawkes.kernel import log_likelihood
+from cascadelab.estimate.hawkes.levels import RateLevels, best_rate_levels, fit_rate_levels
 from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes, fit_multivariate
 from cascadelab.estimate.hawkes.power_law import fit_power_law
-from cascadelab.estimate.hawkes.regimes import fit_with_regimes, rate_segments
+from cascadelab.estimate.hawkes.regimes import fit_on_windows, fit_with_regimes, rate_segments
 from cascadelab.estimate.hawkes.report import BranchingReport, branching_report
 from cascadelab.estimate.hawkes.simulate import (
     poisson_pieces,
@@ -31,13 +32,17 @@ __all__ = [
     "ClockTest",
     "HawkesFit",
     "MultivariateHawkes",
+    "RateLevels",
+    "best_rate_levels",
     "branching_report",
     "count_branching",
     "detect_clock",
     "event_counts",
     "fit_exponential",
     "fit_multivariate",
+    "fit_on_windows",
     "fit_power_law",
+    "fit_rate_levels",
     "fit_sum_of_exponentials",
     "fit_with_regimes",
     "inar",

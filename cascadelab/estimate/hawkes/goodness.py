@@ -43,8 +43,11 @@ def _ks(gaps: FloatArray) -> float:
 
 
 def _ljung_box(gaps: FloatArray, n_lags: int) -> float:
-    """Ljung–Box Q of the normal scores of the gaps."""
-    centred = gaps - gaps.mean()
+    """Ljung–Box Q of the normal scores of the gaps: the same for every monotone scale of them."""
+    from scipy import stats
+
+    scores = stats.norm.ppf(stats.rankdata(gaps) / (gaps.size + 1.0))
+    centred = scores - scores.mean()
     variance = float(centred @ centred)
     n = gaps.size
     total = 0.0
@@ -119,6 +122,7 @@ def time_rescaling_tests(
         Samples drawn from the fit and refitted: p-values with fitted parameters would be too
         large without it.
     n_lags : int
+        Of the Ljung–Box statistic, which takes the normal scores of the gaps.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from cascadelab.estimate.hawkes.fit import HawkesFit, fit_quietly, refit
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.units import FloatArray
 
-__all__ = ["fit_with_regimes", "rate_segments"]
+__all__ = ["fit_on_windows", "fit_with_regimes", "rate_segments", "regime_score"]
 
 
 def rate_segments(
@@ -97,10 +97,34 @@ def fit_with_regimes(
         edges = split * (duration_s / counts.size)
         edges[-1] = duration_s
         fits.append(_piecewise(times_s, edges, resolution_s, fits))
-    return fits[int(np.argmin([_score(fit) for fit in fits]))], fits
+    return fits[int(np.argmin([regime_score(fit) for fit in fits]))], fits
 
 
-def _score(fit: HawkesFit) -> float:
+def fit_on_windows(
+    near: HawkesFit, times_s: npt.ArrayLike, *, resolution_s: float, n_windows: int
+) -> HawkesFit:
+    """Exponential Hawkes fit with its own baseline in each of equal windows, one kernel for all.
+
+    Takes a rate that drifts from window to window for what it is, and with it all excitation that
+    lasts longer than a window: slow kernels lose part of their branching ratio.
+
+    Parameters
+    ----------
+    near : HawkesFit
+        Exponential fit of the same events; its kernel is the first start.
+    times_s : array_like of shape (n,)
+    resolution_s : float
+    n_windows : int
+        At least 1.
+    """
+    edges = np.linspace(0.0, float(near.edges_s[-1]), n_windows + 1)
+    start = replace(near, edges_s=edges)
+    starts = (start, replace(start, branching=np.array([0.3])))
+    fits = [refit(first, times_s, resolution_s=resolution_s) for first in starts]
+    return max(fits, key=lambda fit: fit.log_likelihood)
+
+
+def regime_score(fit: HawkesFit) -> float:
     """Schwarz criterion with one parameter for every change point."""
     return fit.bic + (fit.edges_s.size - 2) * math.log(fit.fit.n_obs)
 
