@@ -92,7 +92,9 @@ def test_a_poisson_stream_whose_rate_moves_is_not_near_critical(name, seed):
         assert report.failed_guards[0] in str(report)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_true_near_criticality_with_a_fast_kernel_is_recognised(seed):
     rng = np.random.default_rng([seed, 11])
     times = simulate_hawkes(0.1, 0.95, 1.0, duration_s=DURATION_S, rng=rng)

@@ -79,7 +79,7 @@ def test_the_calendar_has_a_cell_per_hour_and_leaves_holes_white() -> None:
     encoding = spec["encoding"]
     assert (encoding["x"]["field"], encoding["y"]["field"]) == ("hour", "day")
     assert "UTC" in encoding["x"]["title"]
-    assert "UTC" in encoding["y"]["title"]
+    assert "UTC" in encoding["y"]["axis"]["title"]
     assert encoding["color"]["condition"]["test"] == "datum.n_rows > 0"
     assert encoding["color"]["value"] == "white"
     picture = render.svg(spec)
@@ -102,7 +102,7 @@ def test_capped_and_free_seconds_add_up_to_all_of_them() -> None:
         "at the limit": theme.colour("cascade"),
         "below it": theme.colour("uncertainty"),
     }
-    assert spec["encoding"]["y"]["title"] == "symbol-seconds with an order"
+    assert spec["encoding"]["y"]["title"] == "symbol-seconds with an order (count)"
     assert spec["encoding"]["x"]["title"] == "time (UTC), from 2025-10-10"
 
 
@@ -112,7 +112,7 @@ def test_frozen_spells_are_drawn_from_first_to_last_in_percent_of_the_price() ->
     assert [row["band"] for row in rows] == [-1.0, -1.0, 0.2]
     assert spec["encoding"]["x"]["field"] == "from_at"
     assert spec["encoding"]["x2"]["field"] == "until_at"
-    assert spec["encoding"]["y"]["title"] == "band, % from the price"
+    assert spec["encoding"]["y"]["axis"]["title"] == "band, % from the price"
     assert [str(row["from_at"])[:19].replace("T", " ") for row in rows] == [
         "2025-10-10 21:00:00",
         "2025-10-10 21:30:00",

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from cascadelab.errors import ParameterError
 from cascadelab.estimate.hawkes.counts import event_counts
 from cascadelab.estimate.hawkes.kernel import event_times
-from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
 
 __all__ = ["RateLevels", "best_rate_levels", "fit_rate_levels"]
@@ -23,7 +22,7 @@ _MOST_ROUNDS = 200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RateLevels(Record):
+class RateLevels:
     """Poisson process whose rate jumps between levels as a hidden Markov chain.
 
     Parameters
