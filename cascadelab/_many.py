@@ -83,16 +83,15 @@ def moves_of_slopes(
     slope: a chord between two slopes lies above it. So a few passes over the book bound what
     every group needs under every slope, closely.
     """
-    closed = _closed_for_sure(flow, slopes_per_base, shocks - _room(flow, shocks))
-    slope_of = np.repeat(slopes_per_base, len(shocks))
-    moves, sold = exact_rounds(
-        flow,
-        lambda quantity, rows: slope_of[rows] * quantity,
-        np.inf,
-        np.tile(shocks, len(slopes_per_base)),
-        closed.ravel(),
-    )
-    return moves.reshape(closed.shape), sold.reshape(closed.shape)
+    sure = _closed_for_sure(flow, slopes_per_base, shocks - _room(flow, shocks))
+    slope_of, shock_of = np.repeat(slopes_per_base, len(shocks)), np.tile(shocks, sure.shape[0])
+
+    def pressed(quantity: FloatArray, rows: IntArray) -> FloatArray:
+        return slope_of[rows] * quantity
+
+    closed = _walked(flow, pressed, shock_of, sure.ravel())
+    moves, sold = exact_rounds(flow, pressed, np.inf, shock_of, closed)
+    return moves.reshape(sure.shape), sold.reshape(sure.shape)
 
 
 def exact_rounds(
@@ -114,7 +113,7 @@ def exact_rounds(
         the plain rounds.
     """
     levels, cumulative = flow.sorted_thresholds, flow.cumulative_base
-    closed = _walked(flow, pressed, capacity, shocks, closed)
+    closed = closed.copy()
     active: IntArray = np.arange(len(shocks))
     sold = np.minimum(cumulative[closed], capacity)
     moves = shocks + pressed(sold, active)
@@ -176,9 +175,7 @@ def _first_above(values: FloatArray, limits: FloatArray) -> IntArray:
     return _WINDOW * block + within
 
 
-def _walked(
-    flow: LedgerFlow, pressed: Pressed, capacity: float, shocks: FloatArray, closed: IntArray
-) -> IntArray:
+def _walked(flow: LedgerFlow, pressed: Pressed, shocks: FloatArray, closed: IntArray) -> IntArray:
     """Positions closed after the next few were asked one by one; near the end of the book, as is.
 
     The positions after the start lie side by side, so that asking a window of them costs less
@@ -193,9 +190,8 @@ def _walked(
     rows = np.flatnonzero(closed < len(next_levels))
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
-        sold = sold_before[closed[some]]
-        moves = shocks[some, None] + pressed(np.minimum(sold, capacity), some[:, None])
-        stops = (next_levels[closed[some]] > moves) | (sold > capacity)
+        moves = shocks[some, None] + pressed(sold_before[closed[some]], some[:, None])
+        stops = next_levels[closed[some]] > moves
         closed[some] += np.where(stops.any(axis=1), stops.argmax(axis=1), _WINDOW)
     return closed
 
