@@ -21,30 +21,30 @@ _N_BINS = _SIDE * _SIDE
 _MOST_ROUNDS = 200
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class RateLevels:
     """Poisson process whose rate jumps between levels as a hidden Markov chain.
 
     Parameters
     ----------
-    rates_per_s : ndarray of shape (k,)
+    rates_per_s : tuple of float
         Increasing.
-    stay_s : ndarray of shape (k,)
+    stay_s : tuple of float
         Mean time at each level, seconds.
     log_likelihood : float
         Of the event times, comparable with that of a Hawkes fit.
     n_events : int
     """
 
-    rates_per_s: FloatArray
-    stay_s: FloatArray
+    rates_per_s: tuple[float, ...]
+    stay_s: tuple[float, ...]
     log_likelihood: float
     n_events: int
 
     @property
     def bic(self) -> float:
         """Schwarz criterion: k rates and k (k - 1) transitions."""
-        return self.rates_per_s.size**2 * math.log(self.n_events) - 2.0 * self.log_likelihood
+        return len(self.rates_per_s) ** 2 * math.log(self.n_events) - 2.0 * self.log_likelihood
 
 
 def best_rate_levels(
@@ -88,8 +88,8 @@ def fit_rate_levels(times_s: npt.ArrayLike, duration_s: float, *, n_levels: int)
     order = np.argsort(rates)
     stay = width / np.maximum(1.0 - np.diag(move), 1e-12)
     return RateLevels(
-        rates_per_s=rates[order],
-        stay_s=stay[order],
+        rates_per_s=tuple(rates[order].tolist()),
+        stay_s=tuple(stay[order].tolist()),
         log_likelihood=value,
         n_events=events.n_events,
     )

@@ -123,7 +123,7 @@ class BranchingReport(Record):
         levels = self.rate_levels
         if levels is not None and levels.bic < regime_score(self.guarded):
             found.append(
-                f"a Poisson rate that switches between {levels.rates_per_s.size} levels fits "
+                f"a Poisson rate that switches between {len(levels.rates_per_s)} levels fits "
                 f"better (BIC lower by {regime_score(self.guarded) - levels.bic:.0f})"
             )
         return tuple(words for words in found if words)
