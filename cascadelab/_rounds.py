@@ -20,7 +20,7 @@ __all__ = ["Path", "rounds_of_book", "rounds_of_curve"]
 #: Rounds answered one by one without sorting; a cascade that takes more is worth one sort.
 UNSORTED_ROUNDS = 64
 #: Round after which a cascade of a small book whose rounds do not shrink is taken for a chain.
-CHAIN_ROUNDS = 3
+CHAIN_ROUNDS = 4
 #: Rounds after which a small book is cut down to the positions that can still matter.
 NARROWING_ROUNDS = (3, 6, 12)
 #: Positions up to which a comparison of all of them beats putting them into buckets.
