@@ -1,17 +1,20 @@
-"""Checks of bars from sources that write only the start of a bar."""
+"""Checks of bars: their ends, their grid, the order of their prices."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 
+from cascadelab.errors import DataError
 from cascadelab.history.checks import check_grid, with_notes
 from cascadelab.history.quality import Quality
 
-__all__ = ["common_step", "finish_bars"]
+__all__ = ["common_step", "ends_of_bars", "finish_bars", "is_out_of_range", "require_order"]
 
 _PRICES = ("open", "high", "low", "close")
+_DAY = timedelta(days=1)
 
 
 def common_step(times: pl.Series) -> timedelta | None:
@@ -25,6 +28,41 @@ def common_step(times: pl.Series) -> timedelta | None:
     pauses = times.unique(maintain_order=True).diff().drop_nulls()
     common = pauses.mode().min()
     return common if isinstance(common, timedelta) else None
+
+
+def ends_of_bars(opened_at: pl.Series, width: timedelta) -> pl.Series:
+    """End of each bar: a width later, or the start of the next month for bars of a month.
+
+    Bars are of a month where all open on the first day of one, four to five weeks apart.
+    """
+    is_month = 28 * _DAY <= width <= 31 * _DAY and bool((opened_at.dt.day() == 1).all())
+    return opened_at.dt.offset_by("1mo") if is_month else opened_at + width
+
+
+def is_out_of_range() -> pl.Expr:
+    """Whether open or close lie outside low to high."""
+    low, high = pl.col("low"), pl.col("high")
+    return (low > pl.min_horizontal(*_PRICES)) | (high < pl.max_horizontal(*_PRICES))
+
+
+def require_order(frame: pl.DataFrame, path: Path) -> None:
+    """Refuse columns without names that cannot be open, high, low and close.
+
+    Exchanges write candles in other orders (Bitfinex open, close, high, low; Coinbase low, high,
+    open, close; Gate volume, close, high, low, open); most bars then lie outside their range.
+
+    Raises
+    ------
+    DataError
+        If more than half of the bars have an open or close outside low to high.
+    """
+    n_odd = frame.filter(is_out_of_range()).height
+    if 2 * n_odd > frame.height:
+        problem = (
+            f"In {n_odd:,} of {frame.height:,} bars open or close lie outside low to high: the "
+            f"columns have another order than time, open, high, low, close, volume."
+        )
+        raise DataError.in_file(path, problem, "Write them in that order.")
 
 
 def finish_bars(
@@ -46,12 +84,10 @@ def finish_bars(
     width = step or common_step(times)
     if width is None:
         return frame, with_notes(quality, "One bar only: its width is unknown, its end null width.")
-    frame = frame.with_columns(closed_at=pl.col("opened_at") + width)
+    frame = frame.with_columns(ends_of_bars(times, width).alias("closed_at"))
     if not is_session:
         quality = check_grid(times, quality, width, width)
-    low, high = pl.col("low"), pl.col("high")
-    is_odd = (low > pl.min_horizontal(*_PRICES)) | (high < pl.max_horizontal(*_PRICES))
-    broken = frame.filter(is_odd)["opened_at"]
+    broken = frame.filter(is_out_of_range())["opened_at"]
     n_same = frame.height - times.n_unique()
     n_zero = int((frame["low"] <= 0).sum())
     return frame, with_notes(

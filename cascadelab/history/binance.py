@@ -11,9 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from cascadelab.errors import DataError, ParameterError
+from cascadelab.errors import ParameterError
 from cascadelab.history import binance_bars, binance_depth, binance_flow, binance_stream
-from cascadelab.history.binance_market import symbol_of, venue_of
+from cascadelab.history.binance_market import require_unit, symbol_of, venue_of
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.contracts import COINS, Contract, binance_contract
 from cascadelab.history.formats import Context, Format, State
@@ -43,11 +43,8 @@ def _begin_agg_trades(frame: pl.DataFrame, context: Context) -> State:
     symbol = symbol_of(context)
     is_spot = "is_best_match" in frame.columns
     contract = context.contract or (COINS if is_spot else binance_contract(symbol))
-    is_whole = bool((frame["quantity"] == frame["quantity"].floor()).all())
-    if not (symbol or context.contract or is_spot) and is_whole:
-        problem = "All quantities are whole and no name tells the symbol: coins or contracts?"
-        cure = "Pass symbol='...' (COIN-M symbols end in USD_PERP or USD_yymmdd)."
-        raise DataError.in_file(context.source.path, problem, cure)
+    if not is_spot:
+        require_unit(context, symbol, frame["quantity"])
     by_name = venue_of(context, symbol, contract)
     market = "binance-spot" if is_spot else by_name.replace("binance-spot", "binance")
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."

@@ -7,9 +7,10 @@ from datetime import timedelta
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.binance_market import symbol_of, venue_of
+from cascadelab.history.bar_checks import ends_of_bars, is_out_of_range
+from cascadelab.history.binance_market import candidates, symbol_of, venue_of
 from cascadelab.history.checks import check_grid, with_notes
-from cascadelab.history.contracts import COINS, Contract, binance_contract
+from cascadelab.history.contracts import COINS, Contract
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
@@ -21,7 +22,6 @@ _FOLDERS = {
     "indexpriceklines": "index",
     "premiumindexklines": "premium",
 }
-_INVERSE = tuple(Contract(face=face, face_currency="quote") for face in (100.0, 10.0))
 #: A premium index lies within a few per cent of zero; prices of coins that low have no sign.
 _PREMIUM = 0.02
 #: Share of bars whose volumes must give a price of the bar for a contract to be believed.
@@ -86,9 +86,7 @@ def _contract(frame: pl.DataFrame, context: Context, symbol: str) -> Contract | 
     low, high = pl.col("low") * 0.999, pl.col("high") * 1.001
     linear = pl.col("quote_volume") / pl.col("volume")
     # Volumes fit two contracts at some prices (3.16 USD for a face of 10): the symbol goes first.
-    by_name = binance_contract(symbol)
-    candidates = [by_name, *(item for item in (COINS, *_INVERSE) if item != by_name)]
-    for item in candidates:
+    for item in candidates(symbol):
         price = linear if item.is_coins else item.face / linear
         if float(traded.select(price.is_between(low, high).mean()).item()) >= _AGREES:
             return item
@@ -138,13 +136,12 @@ def _finish(frame: pl.DataFrame, quality: Quality, _: Context) -> tuple[pl.DataF
     step = _step(frame)
     times = frame["opened_at"]
     quality = check_grid(times, quality, step, step)
-    step_us = step // timedelta(microseconds=1)
+    # Weeks begin on Mondays and months on their first day: they are no multiples since 1970.
+    step_us = min(step, timedelta(days=1)) // timedelta(microseconds=1)
     is_off = times.dt.timestamp("us") % step_us != 0
-    n_odd = int(((frame["closed_at"] - times) != step).sum())
+    n_odd = int((frame["closed_at"] != ends_of_bars(times, step)).sum())
     n_same = frame.height - times.n_unique()
-    low, high = pl.col("low"), pl.col("high")
-    is_odd = (low > pl.min_horizontal(*_PRICES)) | (high < pl.max_horizontal(*_PRICES))
-    broken = frame.filter(is_odd)["opened_at"]
+    broken = frame.filter(is_out_of_range())["opened_at"]
     quality = with_notes(
         quality,
         f"{int(is_off.sum()):,} bars do not start on the grid." if is_off.any() else "",

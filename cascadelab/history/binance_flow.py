@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import polars as pl
 
-from cascadelab.errors import DataError
-from cascadelab.history.binance_market import symbol_of, venue_of
-from cascadelab.history.checks import check_pauses, with_notes, with_one_per_second
+from cascadelab.history.binance_market import (
+    contract_of_trades,
+    require_unit,
+    symbol_of,
+    venue_of,
+)
+from cascadelab.history.checks import (
+    check_grid,
+    check_pauses,
+    check_payments,
+    is_day_cut,
+    with_notes,
+    with_one_per_second,
+)
 from cascadelab.history.contracts import COINS, binance_contract, sizes_in_base
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
-from cascadelab.history.records import begin_as, finish_plainly, finish_spans
+from cascadelab.history.records import begin_as, finish_spans
 
 __all__ = ["FORMATS", "with_zero_sizes"]
 
@@ -24,20 +36,28 @@ _RULE = (
 )
 
 
-def _begin_named(frame: pl.DataFrame, context: Context) -> State:
-    told = frame["symbol"].drop_nulls().unique().to_list() if "symbol" in frame.columns else []
-    symbol = context.symbol or (told[0] if len(told) == 1 else symbol_of(context))
+def _begin_trades(frame: pl.DataFrame, context: Context) -> State:
+    symbol = symbol_of(context)
     is_spot = "is_best_match" in frame.columns
-    contract = context.contract or (COINS if is_spot else binance_contract(symbol))
-    quantity = frame["qty"] if "qty" in frame.columns else frame["original_quantity"]
-    is_whole = bool((quantity == quantity.floor()).all())
-    if not (symbol or context.contract or is_spot) and is_whole:
-        problem = "All quantities are whole and no name tells the symbol: coins or contracts?"
-        cure = "Pass symbol='...' (COIN-M symbols end in USD_PERP or USD_yymmdd)."
-        raise DataError.in_file(context.source.path, problem, cure)
+    contract = context.contract or (
+        COINS if is_spot else contract_of_trades(frame, context, symbol)
+    )
     venue = "binance-spot" if is_spot else venue_of(context, symbol, contract)
     return State(
         venue=venue, symbol=symbol, contract=contract, notes=() if symbol else (_NO_SYMBOL,)
+    )
+
+
+def _begin_snapshot(frame: pl.DataFrame, context: Context) -> State:
+    told = frame["symbol"].drop_nulls().unique().to_list() if "symbol" in frame.columns else []
+    symbol = context.symbol or (told[0] if len(told) == 1 else symbol_of(context))
+    contract = context.contract or binance_contract(symbol)
+    require_unit(context, symbol, frame["original_quantity"])
+    return State(
+        venue=venue_of(context, symbol, contract),
+        symbol=symbol,
+        contract=contract,
+        notes=() if symbol else (_NO_SYMBOL,),
     )
 
 
@@ -102,7 +122,7 @@ TRADES = Format(
             aliases=("isbestmatch", "is_best_price_match"),
         ),
     ),
-    begin=_begin_named,
+    begin=_begin_trades,
     tidy=_tidy_trades,
     finish=_finish_trades,
 )
@@ -299,7 +319,7 @@ LIQUIDATION_SNAPSHOT = Format(
         Field(name="last_fill_quantity", rule="not negative"),
         Field(name="accumulated_fill_quantity", rule="not negative"),
     ),
-    begin=_begin_named,
+    begin=_begin_snapshot,
     tidy=_tidy_snapshot,
     finish=_finish_snapshot,
 )
@@ -390,17 +410,18 @@ def _tidy_metrics(frame: pl.DataFrame, state: State) -> pl.DataFrame:
 def _finish_metrics(
     frame: pl.DataFrame, quality: Quality, _: Context
 ) -> tuple[pl.DataFrame, Quality]:
-    from datetime import timedelta
-
-    from cascadelab.history.checks import check_grid
-
     step = timedelta(minutes=5)
     n_same = frame.height - frame["observed_at"].n_unique()
     note = f"{n_same:,} rows repeat a time with other values."
     zero = int((frame["open_interest_base"] == 0).sum())
     empty = frame["open_interest_base"].null_count()
+    times = frame["observed_at"]
+    quality = check_grid(times, quality, step, 2 * step)
+    # A file runs from 00:05 to the midnight after it, which closes its day and begins no other.
+    last_at = times[-1] - timedelta(microseconds=1)
+    quality = replace(quality, is_partial_day=is_day_cut(times[0], last_at, 2 * step))
     return frame, with_notes(
-        check_grid(frame["observed_at"], quality, step, 2 * step),
+        quality,
         note if n_same else "",
         f"{zero:,} rows have an open interest of 0." if zero else "",
         f"{empty:,} rows have no open interest." if empty else "",
@@ -449,7 +470,7 @@ FUNDING = Format(
     ),
     begin=_begin_ticker,
     tidy=_tidy_funding,
-    finish=finish_plainly,
+    finish=lambda frame, quality, _: (frame, check_payments(frame, quality)),
 )
 
 #: Formats of this module.

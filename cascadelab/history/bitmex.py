@@ -10,8 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from cascadelab.history.checks import check_pauses, with_notes
-from cascadelab.history.formats import Context, Format
+from cascadelab.errors import DataError
+from cascadelab.history.checks import check_pauses, require_sizes, with_notes
+from cascadelab.history.contracts import BITMEX_DOLLAR, Contract
+from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field, Parsed
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
@@ -20,19 +22,22 @@ from cascadelab.history.source import Head, Source
 
 __all__ = ["FORMATS", "read_quotes", "read_recording", "read_trades"]
 
-#: Contracts of one US dollar: size in coins is contracts over price.
-_DOLLAR = r"^XBT(USD|[FGHJKMNQUVXZ]\d\d)$"
-
 
 def _coins(size: str, price: str) -> pl.Expr:
-    is_dollar = pl.col("symbol").str.contains(_DOLLAR)
+    is_dollar = pl.col("symbol").str.contains(BITMEX_DOLLAR)
     return pl.when(is_dollar).then(pl.col(size) / pl.col(price))
 
 
-def _tidy_trades(frame: pl.DataFrame, _: object) -> pl.DataFrame:
+def _begin(_: pl.DataFrame, context: Context) -> State:
+    return State(venue="bitmex", symbol=context.symbol, given=context.contract)
+
+
+def _tidy_trades(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     # homeNotional is the size in the base asset for every contract of the venue; where the field
-    # is empty, only contracts of one dollar can be told.
-    size, side = pl.coalesce("homenotional", _coins("size", "price")), pl.col("side")
+    # is empty, only contracts of one dollar can be told, and the one that was given.
+    given = state.given and state.given.size_base(pl.col("size"), pl.col("price"))
+    known = ["homenotional", _coins("size", "price"), *([] if given is None else [given])]
+    size, side = pl.coalesce(known), pl.col("side")
     return frame.filter(pl.col("size") > 0).select(
         traded_at="timestamp",
         venue=pl.lit("bitmex"),
@@ -47,8 +52,14 @@ def _tidy_trades(frame: pl.DataFrame, _: object) -> pl.DataFrame:
 
 
 def _finish_trades(
-    frame: pl.DataFrame, quality: Quality, _: Context
+    frame: pl.DataFrame, quality: Quality, context: Context
 ) -> tuple[pl.DataFrame, Quality]:
+    require_sizes(frame, context.source.path, "BitMEX")
+    below = frame.filter(pl.col("price") <= 0)
+    if below.height:
+        symbol, price, moment = below.select("symbol", "price", "traded_at").row(0)
+        problem = f"A trade of {symbol} at {moment} has the price {price}; expected above zero."
+        raise DataError.in_file(context.source.path, problem, "Correct or delete the line.")
     n_settled = quality.n_rows_read - quality.n_rows - quality.n_exact_duplicates
     note = f"{n_settled:,} rows without a size (settlements and index rows) are left out."
     return frame, with_notes(check_pauses(quality), note if n_settled > 0 else "")
@@ -63,7 +74,7 @@ TRADES = Format(
         Field(name="symbol", type="text"),
         Field(name="side", type="text", values=("Buy", "Sell"), is_nullable=True),
         Field(name="size", rule="not negative"),
-        Field(name="price", rule="positive"),
+        Field(name="price"),  # of a premium index: of either sign; such rows have no size
         Field(name="tickdirection", type="text", is_nullable=True),
         Field(name="trdmatchid", type="text", is_nullable=True),
         Field(name="grossvalue", is_nullable=True),
@@ -71,9 +82,10 @@ TRADES = Format(
         Field(name="foreignnotional", is_nullable=True),
         Field(name="trdtype", type="text", is_nullable=True, is_optional=True),
     ),
-    begin=begin_as("bitmex"),
+    begin=_begin,
     tidy=_tidy_trades,
     finish=_finish_trades,
+    identifier="trade_id",
 )
 
 
@@ -222,9 +234,9 @@ RECORDED_TRADES = Format(
     kind="trades",
     time="traded_at",
     fields=_SAID_TRADES,
-    begin=begin_as("bitmex"),
+    begin=_begin,
     tidy=_tidy_trades,
-    finish=finish_spans,
+    finish=_finish_trades,
     rows_of=json_lines(_SAID_TRADES, _trade_rows, _message),
     fits=_is_recording,
     is_empty_allowed=True,
@@ -256,15 +268,27 @@ RECORDED_QUOTES = Format(
 FORMATS = (TRADES, QUOTES, RECORDED_BOOK, RECORDED_TRADES, RECORDED_QUOTES)
 
 
-def read_trades(path: str | Path) -> Reading:
+def read_trades(path: str | Path, contract: Contract | None = None) -> Reading:
     """Trades of the public archive, all symbols of a day.
+
+    Parameters
+    ----------
+    path : str or Path
+    contract : Contract, optional
+        Of the rows without a ``homeNotional`` whose contract is not known here.
 
     Returns
     -------
     Reading
-        Kind ``"trades"``; ``size_base`` is the venue's ``homeNotional``, right for every contract.
+        Kind ``"trades"``; ``size_base`` is the venue's ``homeNotional``, right for every contract;
+        where the field is empty, contracts of one US dollar (XBT, since 2016) become coins.
+
+    Raises
+    ------
+    DataError
+        Also where neither is known.
     """
-    return read_source(make_context(path), [TRADES])
+    return read_source(make_context(path, None, contract), [TRADES])
 
 
 def read_quotes(path: str | Path) -> Reading:

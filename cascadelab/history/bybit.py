@@ -197,17 +197,24 @@ _LIQUIDATION_FIELDS = (
 
 
 def _liquidation_rows(line: Any) -> Iterator[Row]:
-    data = line["data"]
-    if isinstance(data, dict):  # topic liquidation.SYMBOL: at most one order per second
-        yield data["updatedTime"], data["symbol"], data["side"], data["size"], data["price"], True
+    """Orders of a message; answers to subscriptions and pings, and other topics, hold none."""
+    topic = str(line.get("topic", ""))
+    if not re.match(r"(?:allL|l)iquidation\b", topic):
         return
-    for item in data:
-        yield item["T"], item["s"], item["S"], item["v"], item["p"], False
+    # Topic liquidation: at most one order per second. Its fields were time and qty before v5.
+    is_throttled = topic.startswith("liquidation")
+    data = line["data"]
+    for item in [data] if isinstance(data, dict) else data:
+        if "T" in item:
+            yield item["T"], item["s"], item["S"], item["v"], item["p"], is_throttled
+            continue
+        time = item["updatedTime"] if "updatedTime" in item else item["time"]
+        size = item["size"] if "size" in item else item["qty"]
+        yield time, item["symbol"], item["side"], size, item["price"], is_throttled
 
 
 def _is_liquidation(_: Source, head: Head) -> bool:
-    first = next((line for line in head.lines if line.strip()), "")
-    return bool(re.search(r'"topic"\s*:\s*"(?:allL|l)iquidation\.', first))
+    return any(re.search(r'"topic"\s*:\s*"(?:allL|l)iquidation\b', line) for line in head.lines)
 
 
 def _begin_liquidations(frame: pl.DataFrame, context: Context) -> State:
@@ -295,6 +302,8 @@ def read_order_book(path: str | Path, contract: Contract | None = None) -> Readi
 
 def read_liquidations(path: str | Path) -> Reading:
     """Recorded messages of the topics ``allLiquidation`` or ``liquidation``, one per line.
+
+    Answers to subscriptions and pings between them are passed over.
 
     Returns
     -------

@@ -16,10 +16,12 @@ from cascadelab.history.quality import Gap, Quality
 __all__ = [
     "check_grid",
     "check_pauses",
+    "check_payments",
     "check_rows",
     "is_day_cut",
     "require_sizes",
     "share_padded",
+    "with_interval",
     "with_notes",
     "with_one_per_second",
     "with_padding",
@@ -85,6 +87,8 @@ def check_rows(
     if not _has_distinct_rows(frame, form.time):
         is_first = _is_first(frame, hashes)
         n_equal = int((~is_first).sum())
+        if form.identifier:
+            is_first |= frame[form.identifier].is_null()
         if n_equal and not form.keeps_equal_rows:
             frame, repeats = frame.filter(is_first), frame.filter(~is_first)
     if n_late and not form.keeps_order:
@@ -156,6 +160,43 @@ def check_grid(times: pl.Series, quality: Quality, step: timedelta, room: timede
         step_s=step.total_seconds(),
         gaps=tuple(gap for gap in gaps if gap.n_missing > 0),
         is_partial_day=is_day_cut(times[0], times[-1], room),
+    )
+
+
+def with_interval(funding: pl.DataFrame) -> pl.DataFrame:
+    """Set ``interval_hours`` to the commonest time between two payments of one symbol.
+
+    Null where there is one payment only; payments jitter by milliseconds.
+    """
+    hours = funding["funded_at"].dt.round("1h").diff().dt.total_minutes().drop_nulls() / 60
+    usual = hours.mode().min() if len(hours) else None
+    return funding.with_columns(interval_hours=pl.lit(usual, dtype=pl.Float64))
+
+
+def check_payments(funding: pl.DataFrame, quality: Quality) -> Quality:
+    """Find the payments that are missing between the first and the last of one symbol.
+
+    Parameters
+    ----------
+    funding : polars.DataFrame
+        Kind ``"funding"``, sorted; where ``interval_hours`` changes, the longer one is expected.
+    quality : Quality
+    """
+    hours = pl.col("interval_hours")
+    paid_at = pl.col("funded_at")
+    expected_us = pl.max_horizontal(hours, hours.shift(1)) * 3.6e9
+    steps = funding.select(
+        from_at=paid_at.shift(1),
+        until_at=paid_at,
+        n_missing=(paid_at.diff().dt.total_microseconds() / expected_us).round() - 1,
+    )
+    gaps = steps.filter(pl.col("n_missing") > 0).cast({"n_missing": pl.Int64})
+    has_one_step = funding["interval_hours"].n_unique() == 1
+    step = funding["interval_hours"][0] if has_one_step else None
+    return replace(
+        quality,
+        step_s=step * 3600.0 if step is not None else None,
+        gaps=tuple(Gap(**row) for row in gaps.iter_rows(named=True)),
     )
 
 

@@ -17,6 +17,7 @@ import polars as pl
 from cascadelab.errors import ParameterError
 
 __all__ = [
+    "BITMEX_DOLLAR",
     "COINS",
     "Contract",
     "binance_contract",
@@ -148,6 +149,11 @@ def binance_contract(symbol: str) -> Contract:
     return Contract(face=100.0 if match[1] == "BTC" else 10.0, face_currency="quote")
 
 
+#: BitMEX contracts of one US dollar. Futures on XBT of 2014 and 2015 were not: the venue lists them
+#: with a fixed sum of coins per dollar of price.
+BITMEX_DOLLAR = r"^XBT(USD|[FGHJKMNQUVXZ](?:1[6-9]|[2-9]\d))$"
+
+
 def tardis_contract(exchange: str, symbol: str) -> Contract | None:
     """Contract of a Tardis exchange and symbol; None where the face is not known here.
 
@@ -165,7 +171,7 @@ def tardis_contract(exchange: str, symbol: str) -> Contract | None:
         contract = binance_contract(symbol)
         return None if contract.is_coins else contract
     if exchange == "bitmex":
-        return dollar if re.fullmatch(r"XBT(USD|[FGHJKMNQUVXZ]\d\d)", symbol) else None
+        return dollar if re.match(BITMEX_DOLLAR, symbol) else None
     if exchange == "deribit":
         return deribit_contract(symbol)
     if exchange == "bybit":

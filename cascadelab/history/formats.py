@@ -78,6 +78,9 @@ class Format:
         ``fits(source, head) -> bool``, for the same files; None: the header or first line tells.
     keeps_equal_rows : bool
         Rows carry no identifier and may repeat in truth: equal ones are counted, not removed.
+    identifier : str
+        Column of the table that may be null, where the source gives none: equal rows without it
+        are counted, not removed. Empty where every row has one.
     keeps_order : bool
         The order of the file is part of the data: it is not sorted.
     is_empty_allowed : bool
@@ -97,6 +100,7 @@ class Format:
     rows_of: Callable[[Context], Iterator[Parsed]] | None = None
     fits: Callable[[Source, Head], bool] | None = None
     keeps_equal_rows: bool = False
+    identifier: str = ""
     keeps_order: bool = False
     is_empty_allowed: bool = False
 

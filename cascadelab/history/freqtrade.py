@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.bar_checks import finish_bars
-from cascadelab.history.checks import with_notes
+from cascadelab.history.bar_checks import finish_bars, require_order
+from cascadelab.history.checks import check_payments, with_interval
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field, Parsed
 from cascadelab.history.quality import Quality
@@ -32,7 +32,7 @@ _FIELDS = (
 )
 _VENUES = ("binance", "bybit", "okx", "hyperliquid", "kraken", "gate", "bitget", "kucoin", "htx")
 _NAME = re.compile(
-    r"^(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-(?P<step>\d+[smhdwM])"
+    r"^(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-(?P<step>\d+(?:Mo|[smhdwM]))"
     r"(?:-(?P<series>futures|mark|index|premiumIndex|funding_rate))?\.(?:json|feather)"
 )
 _STEPS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -176,6 +176,8 @@ def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
 def _finish(
     frame: pl.DataFrame, quality: Quality, context: Context
 ) -> tuple[pl.DataFrame, Quality]:
+    if context.source.packing != "feather":  # whose columns have names
+        require_order(frame, context.source.path)
     return finish_bars(frame, quality, _step_of(context.source.path.name))
 
 
@@ -191,16 +193,8 @@ def _tidy_funding(frame: pl.DataFrame, state: State) -> pl.DataFrame:
 def _finish_funding(
     frame: pl.DataFrame, quality: Quality, _: Context
 ) -> tuple[pl.DataFrame, Quality]:
-    hours = frame["funded_at"].dt.round("1h").diff().dt.total_minutes() / 60
-    usual = hours.drop_nulls().mode().min() if frame.height > 1 else None
-    step = float(str(usual)) if usual is not None else None
-    n_missing = 0
-    if step:
-        late = hours.drop_nulls().filter(hours.drop_nulls() > 1.5 * step)
-        n_missing = int((late / step).round().sum() - len(late))
-    note = f"{n_missing:,} payments are missing between the first and the last."
-    frame = frame.with_columns(interval_hours=pl.lit(step, dtype=pl.Float64))
-    return frame, with_notes(quality, note if n_missing else "")
+    frame = with_interval(frame)
+    return frame, check_payments(frame, quality)
 
 
 def _format(name: str, kind: str, fits: Any, rows_of: Any) -> Format:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cascadelab.errors import DataError
-from cascadelab.history.bar_checks import common_step, finish_bars
+from cascadelab.history.bar_checks import common_step, finish_bars, require_order
 from cascadelab.history.checks import with_notes
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
@@ -142,6 +142,13 @@ def _begin_plain_bars(frame: pl.DataFrame, context: Context) -> State:
     return _begin_bars(frame, context)
 
 
+def _finish_plain_bars(
+    frame: pl.DataFrame, quality: Quality, context: Context
+) -> tuple[pl.DataFrame, Quality]:
+    require_order(frame, context.source.path)
+    return _finish_bars(frame, quality, context)
+
+
 #: Candles without a header: time since 1970, open, high, low, close, volume, and maybe trades.
 PLAIN_BARS = Format(
     name="ohlcv_plain",
@@ -151,7 +158,7 @@ PLAIN_BARS = Format(
     fields=_bar_fields(Field(name="epoch", type="epoch")),
     begin=_begin_plain_bars,
     tidy=_tidy_bars("epoch"),
-    finish=_finish_bars,
+    finish=_finish_plain_bars,
 )
 BARS = (*(_bars(time) for time in _TIME_NAMES), PLAIN_BARS)
 

@@ -12,13 +12,19 @@ import polars as pl
 
 from cascadelab.errors import DataError
 from cascadelab.history.bar_checks import common_step, finish_bars
-from cascadelab.history.checks import check_pauses, require_sizes, with_notes
+from cascadelab.history.checks import (
+    check_pauses,
+    check_payments,
+    require_sizes,
+    with_interval,
+    with_notes,
+)
 from cascadelab.history.contracts import Contract, okx_contract, sizes_in_base
 from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
-from cascadelab.history.records import Row, begin_as, finish_plainly, finish_spans, json_lines
+from cascadelab.history.records import Row, begin_as, finish_spans, json_lines
 from cascadelab.history.source import Head, Source
 
 __all__ = ["FORMATS", "read_candles", "read_funding", "read_order_book", "read_trades"]
@@ -127,6 +133,11 @@ def _tidy_candles(frame: pl.DataFrame, _: State) -> pl.DataFrame:
     missing = [name for name in ("vol", "vol_ccy") if name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
     is_spot = pl.col("instrument_name").str.count_matches("-", literal=True) == 1
+    # In 2021 rows of derivatives give contracts alone, and zeros where coins and money belong.
+    coins, money = (
+        pl.when((pl.col(name) > 0) | ~(pl.col("vol") > 0)).then(name)
+        for name in ("vol_ccy", "vol_quote")
+    )
     return frame.select(
         opened_at="open_time",
         closed_at="open_time",
@@ -137,8 +148,8 @@ def _tidy_candles(frame: pl.DataFrame, _: State) -> pl.DataFrame:
         high="high",
         low="low",
         close="close",
-        volume_base=pl.when(is_spot).then("vol").otherwise("vol_ccy"),
-        volume_quote="vol_quote",
+        volume_base=pl.when(is_spot).then("vol").otherwise(coins),
+        volume_quote=money,
     )
 
 
@@ -153,8 +164,10 @@ def _finish_candles(
     is_one = frame["symbol"].n_unique() == 1
     step = common_step(frame["opened_at"])
     several = "Several instruments: gaps were not looked for."
+    n_silent = frame["volume_base"].null_count()
+    silent = f"{n_silent:,} bars do not give their volume in coins; it is null there."
     frame, quality = finish_bars(frame, quality, step, is_session=not is_one)
-    return frame, quality if is_one else with_notes(quality, several)
+    return frame, with_notes(quality, "" if is_one else several, silent if n_silent else "")
 
 
 CANDLES = Format(
@@ -170,7 +183,7 @@ CANDLES = Format(
         ),
         Field(name="vol_quote", rule="not negative", is_nullable=True),
         Field(name="open_time", type="epoch"),
-        Field(name="confirm", type="integer", is_nullable=True),
+        Field(name="confirm", type="integer", is_nullable=True, is_optional=True),
     ),
     begin=_begin_candles,
     tidy=_tidy_candles,
@@ -187,6 +200,15 @@ def _tidy_funding(frame: pl.DataFrame, state: State) -> pl.DataFrame:
     )
 
 
+def _finish_funding(
+    frame: pl.DataFrame, quality: Quality, _: Context
+) -> tuple[pl.DataFrame, Quality]:
+    if frame["symbol"].n_unique() > 1:
+        return frame, quality
+    frame = with_interval(frame)
+    return frame, check_payments(frame, quality)
+
+
 FUNDING = Format(
     name="okx_funding",
     kind="funding",
@@ -198,7 +220,7 @@ FUNDING = Format(
     ),
     begin=begin_as("okx"),
     tidy=_tidy_funding,
-    finish=finish_plainly,
+    finish=_finish_funding,
 )
 
 _BOOK_FIELDS = (
@@ -291,13 +313,17 @@ def read_candles(path: str | Path) -> Reading:
     Returns
     -------
     Reading
-        ``volume_base`` counts coins: the venue's ``vol`` for spot, ``vol_ccy`` for derivatives.
+        ``volume_base`` counts coins: the venue's ``vol`` for spot, ``vol_ccy`` for derivatives;
+        null where the file counts contracts alone (2021).
     """
     return read_source(make_context(path), [CANDLES])
 
 
 def read_funding(path: str | Path) -> Reading:
-    """Funding rates of all swaps of one day (``allswap-fundingrates``)."""
+    """Funding rates of all swaps of one day (``allswap-fundingrates``), or of one instrument.
+
+    Of one instrument, missing payments are told, by the commonest time between two.
+    """
     return read_source(make_context(path), [FUNDING])
 
 

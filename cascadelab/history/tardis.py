@@ -102,6 +102,7 @@ TRADES = Format(
     begin=_begin_trades,
     tidy=_tidy_trades,
     finish=_finish_trades,
+    identifier="trade_id",
 )
 
 #: Formats of this vendor.

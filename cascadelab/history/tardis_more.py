@@ -108,6 +108,7 @@ LIQUIDATIONS = Format(
     begin=_begin,
     tidy=_tidy_liquidations,
     finish=_finish_liquidations,
+    identifier="transaction",
 )
 
 
@@ -226,10 +227,10 @@ def _finish_options(
 ) -> tuple[pl.DataFrame, Quality]:
     empty = frame["underlying_price"].null_count()
     unquoted = frame.filter(pl.col("bid_price").is_null() | pl.col("ask_price").is_null()).height
-    volatile = frame["mark_volatility"].median()
+    names = ["bid_volatility", "ask_volatility", "mark_volatility"]
+    volatile = pl.concat([frame[name] for name in names]).median()
     is_percent = isinstance(volatile, float) and volatile > 10.0
     if is_percent:
-        names = ["bid_volatility", "ask_volatility", "mark_volatility"]
         frame = frame.with_columns(pl.col(names) / 100.0)
     return frame, with_notes(
         check_pauses(quality),

@@ -168,14 +168,18 @@ def test_numbers_written_as_floats_by_a_spreadsheet_are_the_same_numbers(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("symbol", "expected"),
-    [("BTCUSD_PERP", 5 * 100 / 50.0), ("ETHUSD_240329", 5 * 10 / 50.0), ("BTCUSDT", 5.0)],
+    ("symbol", "value", "expected"),
+    [
+        ("BTCUSD_PERP", 10.0, 5 * 100 / 50.0),
+        ("ETHUSD_240329", 1.0, 5 * 10 / 50.0),
+        ("BTCUSDT", 250.0, 5.0),
+    ],
 )
 def test_trades_take_the_contract_of_the_symbol_and_spot_its_last_column(
-    symbol: str, expected: float, tmp_path: Path
+    symbol: str, value: float, expected: float, tmp_path: Path
 ) -> None:
     head = "id,price,qty,base_qty,time,is_buyer_maker\n" if "USD_" in symbol else ""
-    text = head + "7,50,5,10,1704067200000,false\n"
+    text = head + f"7,50,5,{value},1704067200000,false\n"
     path = written(tmp_path, f"{symbol}-trades-2024-01-01.csv", text)
     assert history.read(path).frame()["quantity_base"].to_list() == [pytest.approx(expected)]
     spot = "7,50.0,5.0,250.0,1735689600000000,False,True\n"
