@@ -110,6 +110,7 @@ AGG_TRADES = Format(
     begin=_begin_agg_trades,
     tidy=_tidy_agg_trades,
     finish=_finish_agg_trades,
+    has_one_symbol=True,
 )
 
 #: Formats of this venue, most specific first.

@@ -218,4 +218,5 @@ KLINES = Format(
     begin=_begin,
     tidy=_tidy,
     finish=_finish,
+    has_one_symbol=True,
 )

@@ -23,6 +23,8 @@ _MARK_ROOM = 0.002
 _STEP = timedelta(seconds=30)
 #: Depth in contracts is whole up to the rounding of sums.
 _WHOLE = 1e-6
+#: Some contract of COIN-M.
+_ANY = Contract(face=10.0, face_currency="quote")
 _KEY = ["observed_at", "band_fraction"]
 _VALUES = ["depth_base", "depth_quote"]
 
@@ -32,6 +34,8 @@ def _begin(frame: pl.DataFrame, context: Context) -> State:
     by_name = context.contract or binance_contract(symbol)
     contract = by_name if by_name.is_coins else _unit(frame, by_name)
     notes = [] if symbol else ["No name tells the symbol; pass symbol='...' to set it."]
+    if not (symbol or context.contract) and not _unit(frame, _ANY).is_coins:
+        notes.append("The depth is whole: taken as coins, but a COIN-M file counts contracts.")
     if contract.is_coins and not by_name.is_coins:
         notes.append("The depth is no whole number of contracts: taken as coins.")
     return State(
@@ -198,4 +202,5 @@ BOOK_DEPTH = Format(
     begin=_begin,
     tidy=_tidy,
     finish=_finish,
+    has_one_symbol=True,
 )

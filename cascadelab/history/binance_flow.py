@@ -125,6 +125,7 @@ TRADES = Format(
     begin=_begin_trades,
     tidy=_tidy_trades,
     finish=_finish_trades,
+    has_one_symbol=True,
 )
 
 
@@ -325,8 +326,10 @@ LIQUIDATION_SNAPSHOT = Format(
 )
 
 
-def _begin_ticker(_: pl.DataFrame, context: Context) -> State:
+def _begin_ticker(frame: pl.DataFrame, context: Context) -> State:
     symbol = symbol_of(context)
+    if "best_bid_qty" in frame.columns:
+        require_unit(context, symbol, pl.concat([frame["best_bid_qty"], frame["best_ask_qty"]]))
     contract = context.contract or binance_contract(symbol)
     venue = venue_of(context, symbol, contract)
     return State(
@@ -369,6 +372,7 @@ BOOK_TICKER = Format(
     begin=_begin_ticker,
     tidy=_tidy_ticker,
     finish=finish_spans,
+    has_one_symbol=True,
 )
 
 
@@ -411,7 +415,8 @@ def _finish_metrics(
     frame: pl.DataFrame, quality: Quality, _: Context
 ) -> tuple[pl.DataFrame, Quality]:
     step = timedelta(minutes=5)
-    n_same = frame.height - frame["observed_at"].n_unique()
+    n_symbols = frame["symbol"].n_unique()
+    n_same = frame.height - frame.select(pl.struct("observed_at", "symbol").n_unique()).item()
     note = f"{n_same:,} rows repeat a time with other values."
     zero = int((frame["open_interest_base"] == 0).sum())
     empty = frame["open_interest_base"].null_count()
@@ -423,6 +428,7 @@ def _finish_metrics(
     return frame, with_notes(
         quality,
         note if n_same else "",
+        "Several symbols: gaps are those of all together." if n_symbols > 1 else "",
         f"{zero:,} rows have an open interest of 0." if zero else "",
         f"{empty:,} rows have no open interest." if empty else "",
         "available_at is five minutes later: use it, not observed_at, to avoid looking ahead.",
@@ -471,6 +477,7 @@ FUNDING = Format(
     begin=_begin_ticker,
     tidy=_tidy_funding,
     finish=lambda frame, quality, _: (frame, check_payments(frame, quality)),
+    has_one_symbol=True,
 )
 
 #: Formats of this module.

@@ -24,9 +24,9 @@ _SYMBOL = re.compile(r"^([A-Z0-9\u0080-\U0010ffff]+(?:_(?:PERP|\d{6}))?)-")
 
 
 def symbol_of(context: Context) -> str:
-    """Return the symbol the caller gave, else the one in the member or file name, else empty."""
-    if context.symbol:
-        return context.symbol
+    """Return the symbol the caller gave, else of the rows, else of the member or file name."""
+    if context.symbol or context.row_symbol:
+        return context.symbol or context.row_symbol
     for name in context.source.names:
         match = _SYMBOL.match(name)
         if match:

@@ -81,7 +81,7 @@ TRADES = Format(
 def _begin_spot(frame: pl.DataFrame, context: Context) -> State:
     names = (re.match(r"([A-Z0-9]+?)[_-]?\d{4}-\d{2}", name) for name in context.source.names)
     match = next((found for found in names if found), None)
-    symbol = context.symbol or (match[1] if match else "")
+    symbol = context.symbol or context.row_symbol or (match[1] if match else "")
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
     return State(venue="bybit-spot", symbol=symbol, notes=(note,) if note else ())
 
@@ -116,6 +116,7 @@ SPOT_TRADES = Format(
     begin=_begin_spot,
     tidy=_tidy_spot,
     finish=finish_spans,
+    has_one_symbol=True,
 )
 
 _BOOK_FIELDS = (

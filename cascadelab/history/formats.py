@@ -14,9 +14,12 @@ from cascadelab.history.parse import NULL_WORDS, Field, Parsed, is_value_of, val
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Head, Source
 
-__all__ = ["Context", "Format", "Layout", "layout_of", "recognise"]
+__all__ = ["ROW_SYMBOL", "Context", "Format", "Layout", "layout_of", "recognise"]
 
 
+#: Field of the symbol of a row, where all rows of a file must have the same.
+ROW_SYMBOL = "symbol of the row"
+_SYMBOLS = ("symbol", "ticker", "pair", "instrument", "instrument_name")
 #: How a line begins that is no part of a table.
 _ABOVE = ("https://", "http://", "www.", "# ")
 
@@ -29,7 +32,9 @@ class Context:
     ----------
     source : Source
     symbol : str
-        Given by the caller, else from the file or member name; empty if neither tells.
+        Given by the caller; empty if not.
+    row_symbol : str
+        Named by a column of a file of one symbol; empty if none.
     contract : Contract or None
         Given by the caller; None to take the one of the symbol.
     series : str
@@ -40,6 +45,7 @@ class Context:
 
     source: Source
     symbol: str = ""
+    row_symbol: str = ""
     contract: Contract | None = None
     series: str = ""
     marks: pl.DataFrame | None = None
@@ -81,6 +87,8 @@ class Format:
     identifier : str
         Column of the table that may be null, where the source gives none: equal rows without it
         are counted, not removed. Empty where every row has one.
+    has_one_symbol : bool
+        Rows carry no symbol; where a file has a further column of it, all rows must name the same.
     keeps_order : bool
         The order of the file is part of the data: it is not sorted.
     is_empty_allowed : bool
@@ -101,6 +109,7 @@ class Format:
     fits: Callable[[Source, Head], bool] | None = None
     keeps_equal_rows: bool = False
     identifier: str = ""
+    has_one_symbol: bool = False
     keeps_order: bool = False
     is_empty_allowed: bool = False
 
@@ -168,6 +177,12 @@ class Layout:
     has_header: bool
     header_line: int = 0
     unused: tuple[str, ...] = ()
+
+    @property
+    def symbol(self) -> str:
+        """Symbol that every row must name; empty where no column of a file of one symbol does."""
+        fields = (item for item in self.columns if item is not None and item.name == ROW_SYMBOL)
+        return next((item.values[0] for item in fields), "")
 
     def under(self, state: State) -> Layout:
         """Return the layout with the rules that the first block added."""
@@ -269,6 +284,8 @@ def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
     line, values = lines[0]
     names = _normal(values)
     found = _columns(candidate, names)
+    if candidate.has_one_symbol and len(lines) > 1:
+        found = _with_symbol(found, names, lines[1][1])
     known = [item.name for item in found if item is not None]
     is_whole = set(candidate.required) <= set(known) and len(set(known)) == len(known)
     if is_whole and not set(candidate.foreign) & set(names):
@@ -299,6 +316,18 @@ def _columns(candidate: Format, names: Sequence[str]) -> list[Field | None]:
         if name not in own
     }
     return [own.get(name) or others.get(name) for name in names]
+
+
+def _with_symbol(
+    found: list[Field | None], names: Sequence[str], row: Sequence[str]
+) -> list[Field | None]:
+    """Let the first further column of symbols hold what the first row says, and nothing else."""
+    at = next((i for i, name in enumerate(names) if name in _SYMBOLS and found[i] is None), None)
+    if at is None or len(row) != len(names) or not row[at]:
+        return found
+    cure = "Split the file: one symbol is expected."
+    only = Field(name=ROW_SYMBOL, type="text", values=(row[at],), cure=cure)
+    return [*found[:at], only, *found[at + 1 :]]
 
 
 def _is_row_of(candidate: Format, values: Sequence[str]) -> bool:

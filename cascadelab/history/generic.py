@@ -45,7 +45,7 @@ _NAME = re.compile(r"^\^?([A-Z][A-Z0-9.]{0,11})(?:[_ -]|\.csv)")
 
 def _begin_bars(_: pl.DataFrame, context: Context) -> State:
     match = _NAME.match(context.source.names[-1])
-    symbol = context.symbol or (match[1] if match else "")
+    symbol = context.symbol or (match[1] if match else context.row_symbol)
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
     return State(symbol=symbol, notes=(note,) if note else ())
 
@@ -103,6 +103,7 @@ def _bars(time: str) -> Format:
         begin=_begin_bars,
         tidy=_tidy_bars(time),
         finish=_finish_bars,
+        has_one_symbol=True,
     )
 
 

@@ -90,6 +90,8 @@ class Field:
         Computed by a recorder from other fields: not looked at to tell exact duplicates.
     aliases : tuple of str
         Other names of the column in a header, in lower case.
+    cure : str
+        What to do about a bad value; empty for the usual.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Field:
     is_ragged: bool = False
     is_derived: bool = False
     aliases: tuple[str, ...] = ()
+    cure: str = ""
 
     @property
     def expected(self) -> str:
@@ -429,4 +432,4 @@ def _bad_value(path: Path, field: Field, text: str, line: int, unit: str) -> Dat
     shown = repr(text[:60]) if text.strip() else "empty"
     where = "" if unit == "line" else f"In record {line}, field"
     problem = f"{where or 'Field'} {field.name!r} is {shown}; expected {field.expected}."
-    return DataError.in_file(path, problem, _CURE, line if unit == "line" else None)
+    return DataError.in_file(path, problem, field.cure or _CURE, line if unit == "line" else None)

@@ -15,7 +15,14 @@ from cascadelab.display import Displayed, Summary
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.history.checks import check_rows, with_notes
 from cascadelab.history.contracts import Contract
-from cascadelab.history.formats import Context, Format, Layout, State, recognise
+from cascadelab.history.formats import (
+    ROW_SYMBOL,
+    Context,
+    Format,
+    Layout,
+    State,
+    recognise,
+)
 from cascadelab.history.parse import Parsed, parse_block
 from cascadelab.history.quality import Quality
 from cascadelab.history.source import Block, Head, Source, open_source
@@ -104,7 +111,7 @@ class _Counts:
 def make_context(
     path: str | Path, symbol: str | None = None, contract: Contract | None = None, series: str = ""
 ) -> Context:
-    """Return the context of a file, its symbol taken from the name where none is given.
+    """Return what is known of a file before it is read: its source, and what the caller gave.
 
     Raises
     ------
@@ -143,6 +150,7 @@ def read_source(context: Context, formats: Sequence[Format]) -> Reading:
     source = context.source
     head = source.head()
     chosen, layout = _recognise(source, head, formats)
+    context = _named(context, layout)
     counts = _Counts()
     state, frames = _tidy_blocks(context, chosen, layout, counts)
     frame = pl.concat(list(frames), rechunk=False)
@@ -210,6 +218,7 @@ def read_blocks(context: Context, formats: Sequence[Format]) -> Iterator[pl.Data
         As :func:`read_source`.
     """
     chosen, layout = _recognise(context.source, context.source.head(), formats)
+    context = _named(context, layout)
     yield from _tidy_blocks(context, chosen, layout, _Counts())[1]
 
 
@@ -236,7 +245,9 @@ def recognised_blocks(
     """
     path = context.source.path
     chosen, layout = _recognise(context.source, context.source.head(), formats)
-    some = [item if item and item.name in names else None for item in layout.columns]
+    context = _named(context, layout)
+    needed = (*names, ROW_SYMBOL)
+    some = [item if item and item.name in needed else None for item in layout.columns]
     blocks = _rows(context.source.blocks(block_bytes), layout)
     block = next(blocks, None)
     first = parse_block(block, layout.columns, path).frame if block else None
@@ -255,6 +266,11 @@ def _recognise(source: Source, head: Head, wanted: Sequence[Format]) -> tuple[Fo
     from cascadelab.history.registry import FORMATS
 
     return recognise(source, head, wanted, FORMATS)
+
+
+def _named(context: Context, layout: Layout) -> Context:
+    """Return the context with the symbol that a column of the file names."""
+    return replace(context, row_symbol=layout.symbol)
 
 
 def _tidy_blocks(

@@ -155,6 +155,10 @@ TICKERS = Format(
 
 
 def _tidy_quotes(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    # An empty side may be written as a price of 0.
+    frame = frame.with_columns(
+        pl.when(pl.col(name) != 0).then(name).alias(name) for name in ("bid_price", "ask_price")
+    )
     bids = with_sizes(frame, state, "bid_amount", "bid_price").rename({"size_base": "bid_base"})
     both = with_sizes(bids, state, "ask_amount", "ask_price")
     return both.select(
@@ -175,10 +179,10 @@ QUOTES = Format(
     time="observed_at",
     fields=(
         *_START,
-        *(
-            Field(name=name, is_nullable=True)
-            for name in ("ask_amount", "ask_price", "bid_price", "bid_amount")
-        ),
+        Field(name="ask_amount", rule="not negative", is_nullable=True),
+        Field(name="ask_price", is_nullable=True),
+        Field(name="bid_price", is_nullable=True),
+        Field(name="bid_amount", rule="not negative", is_nullable=True),
     ),
     foreign=("strike_price",),
     begin=_begin,
@@ -335,6 +339,11 @@ def _require_levels(names: Sequence[str], context: Context) -> None:
         raise DataError.in_file(context.source.path, problem, "Download the file again.", 1)
 
 
+def _level_field(name: str) -> Field:
+    is_price = name.endswith("price")
+    return Field(name=name, rule="positive" if is_price else "not negative", is_nullable=True)
+
+
 def _read_snapshots(context: Context) -> Iterator[Parsed]:
     n_rows = 0
     columns: list[Field | None] = []
@@ -346,8 +355,7 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
             _require_levels(names, context)
             known = {item.name: item for item in _START}
             columns = [
-                known.get(name)
-                or (Field(name=name, is_nullable=True) if _LEVEL.match(name) else None)
+                known.get(name) or (_level_field(name) if _LEVEL.match(name) else None)
                 for name in names
             ]
             line += 1
@@ -355,6 +363,11 @@ def _read_snapshots(context: Context) -> Iterator[Parsed]:
             continue
         parsed = parse_block(Block(data, line), columns, context.source.path)
         long = _long(parsed.frame.with_row_index("message", offset=n_rows))
+        lone = long.filter(pl.col("amount").is_null())
+        if lone.height:
+            row = int(lone["message"][0]) + 1
+            problem = f"In row {row} a level has the price {lone['price'][0]} and no amount."
+            raise DataError.in_file(context.source.path, problem, "Download the file again.")
         n_rows += parsed.frame.height
         yield Parsed(
             frame=long,

@@ -337,3 +337,84 @@ def test_named_columns_of_feather_are_taken_at_their_word(tmp_path: Path) -> Non
     frame.write_ipc(buffer, compression="lz4")
     reading = history.read(written(tmp_path, "BTC_USDT-1h.feather", buffer.getvalue()))
     assert any("3 bars have an open or close outside" in note for note in reading.quality.notes)
+
+
+# Several symbols, and rows that lack a unit
+
+_TWO = {
+    "klines": (KLINES, "{at},5,6,4,5,2,{end},10,3,1,5,0"),
+    "aggregates": (AGGREGATES, "{n},5,2.5,{n},{n},{at},true"),
+    "trades": (TRADES, "{n},5,2,10,{at},true"),
+    "depth": ("timestamp,percentage,depth,notional\n", "2024-01-01 00:0{n}:00,-1,2.5,10"),
+    "candles": ("time,open,high,low,close,volume\n", "{at},5,6,4,5,2"),
+}
+
+
+def two_rows(kind: str, *symbols: str) -> str:
+    head, row = _TWO[kind]
+    rows = (
+        f"{row.format(n=n, at=START_MS + 60_000 * n, end=START_MS + 60_000 * n + 59_999)},{symbol}"
+        for n, symbol in enumerate(symbols)
+    )
+    return head.replace("\n", ",symbol\n") + "\n".join(rows)
+
+
+@pytest.mark.parametrize("kind", _TWO)
+def test_a_column_of_symbols_names_the_file_and_two_of_them_are_refused(
+    kind: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "x.csv", two_rows(kind, "ABCUSDT", "ABCUSDT"))
+    reading = history.read(path)
+    assert (reading.quality.symbol, reading.quality.n_rows) == ("ABCUSDT", 2)
+    path = written(tmp_path, "x.csv", two_rows(kind, "ABCUSDT", "XYZUSDT"))
+    with pytest.raises(DataError, match=r"line 3: .* 'XYZUSDT'; expected one of ABCUSDT. Split"):
+        history.read(path)
+
+
+def test_streamed_bars_do_not_mix_symbols(tmp_path: Path) -> None:
+    from cascadelab.history.bars import stream_bars
+
+    same = written(tmp_path, "x.csv", two_rows("aggregates", "ABCUSD_PERP", "ABCUSD_PERP"))
+    assert stream_bars(same)["volume_base"].to_list() == [5.0, 5.0]  # 2.5 x 10 / 5
+    with pytest.raises(DataError, match="one symbol is expected"):
+        stream_bars(written(tmp_path, "y.csv", two_rows("aggregates", "ABCUSDT", "XYZUSDT")))
+
+
+def test_whole_quantities_without_a_symbol_are_asked_for_in_quotes_and_told_in_depth(
+    tmp_path: Path,
+) -> None:
+    head = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n"
+    text = head + f"1,50000,150,50001,200,{START_MS},{START_MS}\n"
+    path = written(tmp_path, "x.csv", text)
+    with pytest.raises(DataError, match="coins or contracts"):
+        history.read(path)
+    assert history.read(path, symbol="BTCUSD_PERP").frame()["bid_base"].to_list() == [0.3]
+    text = "timestamp,percentage,depth,notional\n2024-01-01 00:00:05,-1,500,1.25\n"
+    notes = history.read(written(tmp_path, "d.csv", text)).quality.notes
+    assert any("a COIN-M file counts contracts" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ("5,,4,1", "In row 1 a level has the price 5.0 and no amount"),
+        ("-5,1,4,1", "line 2: .*'-5'; expected a finite number above zero"),
+        ("5,-1,4,1", "line 2: .*'-1'; expected a finite number of at least zero"),
+    ],
+)
+def test_levels_of_a_snapshot_are_above_zero_and_have_amounts(
+    levels: str, words: str, tmp_path: Path
+) -> None:
+    head = TARDIS + "asks[0].price,asks[0].amount,bids[0].price,bids[0].amount\n"
+    row = f"binance,BTCUSDT,{START_MS}000,{START_MS}000,{levels}\n"
+    with pytest.raises(DataError, match=words):
+        history.read(written(tmp_path, "b.csv", head + row))
+
+
+def test_an_empty_side_of_a_quote_may_be_written_as_0(tmp_path: Path) -> None:
+    head = TARDIS + "ask_amount,ask_price,bid_price,bid_amount\n"
+    row = f"binance,BTCUSDT,{START_MS}000,{START_MS}000,0,0,4,1\n"
+    frame = history.read(written(tmp_path, "q.csv", head + row)).frame()
+    assert frame.select("ask_price", "bid_price").row(0) == (None, 4.0)
+    with pytest.raises(DataError, match="'-1'; expected a finite number of at least zero"):
+        history.read(written(tmp_path, "q.csv", head + row.replace(",1\n", ",-1\n")))
