@@ -113,9 +113,10 @@ AGG_TRADES = Format(
     has_one_symbol=True,
 )
 
+_KLINES = (binance_bars.KLINES, binance_bars.KLINES_OF_TEXT)
 #: Formats of this venue, most specific first.
 FORMATS = (
-    binance_bars.KLINES,
+    *_KLINES,
     binance_depth.BOOK_DEPTH,
     AGG_TRADES,
     *binance_flow.FORMATS,
@@ -152,7 +153,7 @@ def read_klines(
     COIN-M files hold contracts in ``volume`` and coins in ``quote_volume``; here ``volume_base``
     is coins and ``volume_quote`` the face of the contracts in USD, as for every other market.
     """
-    return read_source(make_context(path, symbol, contract, "trade"), [binance_bars.KLINES])
+    return read_source(make_context(path, symbol, contract, "trade"), _KLINES)
 
 
 def read_mark_klines(path: str | Path, symbol: str | None = None) -> Reading:
@@ -173,12 +174,12 @@ def read_mark_klines(path: str | Path, symbol: str | None = None) -> Reading:
     DataError
         Also if the file holds traded volume.
     """
-    return read_source(make_context(path, symbol, None, "mark"), [binance_bars.KLINES])
+    return read_source(make_context(path, symbol, None, "mark"), _KLINES)
 
 
 def read_index_klines(path: str | Path, symbol: str | None = None) -> Reading:
     """Bars of the index price (``indexPriceKlines``); as :func:`read_mark_klines`."""
-    return read_source(make_context(path, symbol, None, "index"), [binance_bars.KLINES])
+    return read_source(make_context(path, symbol, None, "index"), _KLINES)
 
 
 def read_premium_klines(path: str | Path, symbol: str | None = None) -> Reading:
@@ -186,7 +187,7 @@ def read_premium_klines(path: str | Path, symbol: str | None = None) -> Reading:
 
     As :func:`read_mark_klines`; series ``"premium"``.
     """
-    return read_source(make_context(path, symbol, None, "premium"), [binance_bars.KLINES])
+    return read_source(make_context(path, symbol, None, "premium"), _KLINES)
 
 
 def read_agg_trades(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
@@ -15,7 +16,7 @@ from cascadelab.history.formats import Context, Format, State
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 
-__all__ = ["KLINES"]
+__all__ = ["KLINES", "KLINES_OF_TEXT"]
 
 _FOLDERS = {
     "markpriceklines": "mark",
@@ -98,12 +99,21 @@ def _contract(frame: pl.DataFrame, context: Context, symbol: str) -> Contract | 
 
 
 def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
+    # The last moment of a bar, in microseconds, milliseconds or seconds; or its end.
     raw_close = pl.col("close_time")
-    is_millisecond = raw_close.dt.microsecond() % 1000 == 0
-    last = pl.when(is_millisecond).then(pl.duration(milliseconds=1))
+    part = raw_close.dt.microsecond()
+    last = (
+        pl.when(part % 1000 != 0)
+        .then(pl.duration(microseconds=1))
+        .when(part != 0)
+        .then(pl.duration(milliseconds=1))
+        .when(raw_close.dt.second() == 59)
+        .then(pl.duration(seconds=1))
+        .otherwise(pl.duration(seconds=0))
+    )
     bars = frame.select(
         opened_at="open_time",
-        closed_at=raw_close + last.otherwise(pl.duration(microseconds=1)),
+        closed_at=raw_close + last,
         venue=pl.lit(state.venue),
         symbol=pl.lit(state.symbol or None, dtype=pl.String),
         series=pl.lit(state.series),
@@ -196,22 +206,39 @@ KLINES = Format(
         Field(name="close"),
         Field(name="volume", rule="not negative"),
         Field(name="close_time", type="epoch", aliases=("close time",)),
-        Field(name="quote_volume", rule="not negative", aliases=_names("quote", "asset_volume")),
+        Field(
+            name="quote_volume",
+            rule="not negative",
+            aliases=(*_names("quote", "asset_volume"), "qav"),
+        ),
         Field(
             name="count",
             type="integer",
             rule="not negative",
-            aliases=("number_of_trades", "number of trades", "num_trades", "trades"),
+            aliases=(
+                *_names("number", "of_trades"),
+                *_names("nr", "of_trades"),
+                "num_trades",
+                "trades",
+            ),
         ),
         Field(
             name="taker_buy_volume",
             rule="not negative",
-            aliases=(*_names("taker_buy", "base", "asset_volume"), "taker_buy_base"),
+            aliases=(
+                *_names("taker_buy", "base", "asset_volume"),
+                "taker_buy_base",
+                "taker_base_vol",
+            ),
         ),
         Field(
             name="taker_buy_quote_volume",
             rule="not negative",
-            aliases=(*_names("taker_buy", "quote", "asset_volume"), "taker_buy_quote"),
+            aliases=(
+                *_names("taker_buy", "quote", "asset_volume"),
+                "taker_buy_quote",
+                "taker_quote_vol",
+            ),
         ),
         Field(name="ignore", type="text", is_nullable=True, is_optional=True),
     ),
@@ -219,4 +246,14 @@ KLINES = Format(
     tidy=_tidy,
     finish=_finish,
     has_one_symbol=True,
+)
+
+#: The same, as programs save them that turned the times into text; always with a header.
+KLINES_OF_TEXT = replace(
+    KLINES,
+    name="binance_klines_of_text",
+    has_headerless=False,
+    fields=tuple(
+        replace(item, type="time") if item.type == "epoch" else item for item in KLINES.fields
+    ),
 )

@@ -25,7 +25,7 @@ __all__ = ["FORMATS", "read_quotes", "read_recording", "read_trades"]
 
 def _coins(size: str, price: str) -> pl.Expr:
     is_dollar = pl.col("symbol").str.contains(BITMEX_DOLLAR)
-    return pl.when(is_dollar).then(pl.col(size) / pl.col(price))
+    return pl.when(is_dollar & (pl.col(price) > 0)).then(pl.col(size) / pl.col(price))
 
 
 def _begin(_: pl.DataFrame, context: Context) -> State:
@@ -90,6 +90,10 @@ TRADES = Format(
 
 
 def _tidy_quotes(frame: pl.DataFrame, _: object) -> pl.DataFrame:
+    # An empty side may be written as a price of 0.
+    frame = frame.with_columns(
+        pl.when(pl.col(name) != 0).then(name).alias(name) for name in ("bidprice", "askprice")
+    )
     return frame.select(
         observed_at="timestamp",
         venue=pl.lit("bitmex"),

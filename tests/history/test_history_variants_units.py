@@ -418,3 +418,31 @@ def test_an_empty_side_of_a_quote_may_be_written_as_0(tmp_path: Path) -> None:
     assert frame.select("ask_price", "bid_price").row(0) == (None, 4.0)
     with pytest.raises(DataError, match="'-1'; expected a finite number of at least zero"):
         history.read(written(tmp_path, "q.csv", head + row.replace(",1\n", ",-1\n")))
+
+
+@pytest.mark.parametrize(
+    ("close", "opened"),
+    [
+        ("2024-01-01 23:59:59.999", "2024-01-01"),
+        ("2024-01-01 23:59:59.999999", "2024-01-01 00:00:00.000000"),
+        ("2024-01-01 23:59:59", "2024-01-01 00:00:00+00:00"),
+        ("2024-01-02T00:00:00Z", "2024-01-01T00:00:00Z"),
+    ],
+)
+def test_klines_saved_with_text_for_times_are_klines(
+    close: str, opened: str, tmp_path: Path
+) -> None:
+    head = "Open time,Open,High,Low,Close,Volume,Close time,Quote asset volume,Nr of trades,Taker buy base asset volume,Taker buy quote asset volume\n"
+    path = written(tmp_path, "BTCUSDT_1d.csv", head + f"{opened},5,6,4,5,20,{close},100,9,15,75\n")
+    reading = history.binance.read_klines(path)
+    bar = reading.frame().row(0, named=True)
+    assert (bar["opened_at"].day, bar["closed_at"]) == (1, datetime(2024, 1, 2, tzinfo=UTC))
+    assert (bar["flow_base"], bar["n_trades"]) == (10.0, 9)
+    assert history.read(path).frame().equals(reading.frame())
+
+
+def test_an_empty_side_of_a_bitmex_quote_may_be_written_as_0(tmp_path: Path) -> None:
+    head = "timestamp,symbol,bidSize,bidPrice,askPrice,askSize\n"
+    row = "2018-12-05D00:00:05,XBTUSD,8000,4000,0,5\n"
+    frame = history.read(written(tmp_path, "q.csv", head + row)).frame()
+    assert frame.select("bid_base", "ask_price", "ask_base").row(0) == (2.0, None, None)
