@@ -25,14 +25,15 @@ from cascadelab.history.unpack_feather import feather_schema, read_feather
 
 __all__ = ["FORMATS", "read_candles", "read_funding"]
 
+_PRICES = ("open", "high", "low", "close")
 _FIELDS = (
     Field(name="date", type="epoch"),
-    *(Field(name=name) for name in ("open", "high", "low", "close")),
+    *(Field(name=name) for name in _PRICES),
     Field(name="volume", rule="not negative"),
 )
 _VENUES = ("binance", "bybit", "okx", "hyperliquid", "kraken", "gate", "bitget", "kucoin", "htx")
 _NAME = re.compile(
-    r"^(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-(?P<step>\d+(?:Mo|[smhdwM]))"
+    r"^(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2}(?:-\d{6})?)-(?P<step>\d+(?:Mo|[smhdwM]))"
     r"(?:-(?P<series>futures|mark|index|premiumIndex|funding_rate))?\.(?:json|feather)"
 )
 _STEPS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -176,6 +177,12 @@ def _tidy(frame: pl.DataFrame, state: State) -> pl.DataFrame:
 def _finish(
     frame: pl.DataFrame, quality: Quality, context: Context
 ) -> tuple[pl.DataFrame, Quality]:
+    # Only a premium index may have either sign.
+    below = frame.filter((pl.min_horizontal(*_PRICES) <= 0) & (pl.col("series") != "premium"))
+    if below.height:
+        found = ", ".join(f"{name} {below[name][0]}" for name in _PRICES)
+        problem = f"The bar of {below['opened_at'][0]} has {found}; expected prices above zero."
+        raise DataError.in_file(context.source.path, problem, "Correct or delete the bar.")
     if context.source.packing != "feather":  # whose columns have names
         require_order(frame, context.source.path)
     return finish_bars(frame, quality, _step_of(context.source.path.name))

@@ -446,3 +446,18 @@ def test_an_empty_side_of_a_bitmex_quote_may_be_written_as_0(tmp_path: Path) -> 
     row = "2018-12-05D00:00:05,XBTUSD,8000,4000,0,5\n"
     frame = history.read(written(tmp_path, "q.csv", head + row)).frame()
     assert frame.select("bid_base", "ask_price", "ask_base").row(0) == (2.0, None, None)
+
+
+def test_dated_futures_of_freqtrade_are_named_with_their_day(tmp_path: Path) -> None:
+    rows = json.dumps([[START_MS + 3_600_000 * i, 5, 6, 4, 5, 2] for i in range(3)])
+    reading = history.read(written(tmp_path, "BTC_USDT_USDT-240628-1h-mark.json", rows))
+    assert reading.quality.symbol == "BTC/USDT:USDT-240628"
+    assert reading.frame()["volume_base"].null_count() == 3
+
+
+def test_a_premium_of_freqtrade_may_be_negative_and_a_price_may_not(tmp_path: Path) -> None:
+    rows = json.dumps([[START_MS + 3_600_000 * i, -0.1, 0.2, -0.3, 0.1, 0] for i in range(3)])
+    premium = written(tmp_path, "BTC_USDT-1h-premiumIndex.json", rows)
+    assert history.read(premium).frame()["low"].to_list() == [-0.3] * 3
+    with pytest.raises(DataError, match=r"bar of 2024-01-01 00:00:00.* low -0.3.*above zero"):
+        history.read(written(tmp_path, "BTC_USDT-1h.json", rows))
