@@ -13,8 +13,7 @@ from cascadelab.history.formats import Context
 __all__ = ["candidates", "contract_of_trades", "require_unit", "symbol_of", "venue_of"]
 
 _INVERSE = tuple(Contract(face=face, face_currency="quote") for face in (100.0, 10.0))
-#: Share of trades whose value must be that of a contract, within rounding, for it to be believed.
-_AGREES = 0.9
+#: How far the value of a middling trade may be from that of a contract, by rounding.
 _NEAR = 0.01
 #: Symbols of USD-M: a coin, what it is quoted in, and maybe the day of expiry.
 _LINEAR = re.compile(r"^.+(?:USDT|USDC|BUSD|USD1|BTC)(?:_\d{6})?$")
@@ -80,8 +79,8 @@ def contract_of_trades(frame: pl.DataFrame, context: Context, symbol: str) -> Co
     for item in candidates(symbol):
         base = item.size_base(pl.col("qty"), pl.col("price"))
         value = base * pl.col("price") if item.is_coins else base
-        error = (value / pl.col("quote_qty") - 1.0).abs()
-        if float(told.select((error < _NEAR).mean()).item()) >= _AGREES:
+        ratio = float(told.select((value / pl.col("quote_qty")).median()).item())
+        if abs(ratio - 1.0) < _NEAR:
             return item
     problem = (
         "Quantity and price do not give the value beside them, in coins or in contracts of 100 or "

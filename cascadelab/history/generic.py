@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def _finish_bars(
     times = frame["opened_at"]
     step = common_step(times)
     span = (times[-1] - times[0]).total_seconds() if frame.height else 0.0
-    is_session = span > 6 * 86_400 and not (times.dt.weekday() >= 6).any()
+    # Weeks begin on Mondays in every market.
+    is_short = step is not None and step <= timedelta(days=1)
+    is_session = is_short and span > 6 * 86_400 and not (times.dt.weekday() >= 6).any()
     note = (
         "No bar lies on a weekend: taken as a market with sessions, whose nights are no gaps."
         if is_session

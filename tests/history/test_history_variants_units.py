@@ -277,8 +277,9 @@ def test_weeks_and_months_are_whole_steps(step: str, tmp_path: Path) -> None:
     reading = history.read(path)
     assert (reading.quality.n_missing, reading.quality.notes) == (0, ())
     plain = "".join(f"{int(a.timestamp() * 1000)},5,6,4,5,2\n" for a in starts)
-    bars = history.read(written(tmp_path, "x.csv", plain)).frame()
-    assert bars["closed_at"].to_list() == ends.to_list()
+    bars = history.read(written(tmp_path, "x.csv", plain))
+    assert bars.frame()["closed_at"].to_list() == ends.to_list()
+    assert not any("sessions" in note for note in bars.quality.notes)
 
 
 def test_freqtrade_writes_months_with_two_letters(tmp_path: Path) -> None:
