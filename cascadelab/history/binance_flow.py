@@ -423,7 +423,7 @@ def _finish_metrics(
     times = frame["observed_at"]
     quality = check_grid(times, quality, step, 2 * step)
     # A file runs from 00:05 to the midnight after it, which closes its day and begins no other.
-    last_at = times[-1] - timedelta(microseconds=1)
+    last_at = max(times[0], times[-1] - timedelta(microseconds=1))
     quality = replace(quality, is_partial_day=is_day_cut(times[0], last_at, 2 * step))
     return frame, with_notes(
         quality,

@@ -159,7 +159,7 @@ def test_percent_volatilities_are_seen_where_no_mark_is_given(tmp_path: Path) ->
         TARDIS
         + "type,strike_price,expiration,open_interest,last_price,bid_price,bid_amount,bid_iv,ask_price,ask_amount,ask_iv,mark_price,mark_iv,underlying_index,underlying_price,delta,gamma,vega,theta,rho\n"
     )
-    row = "deribit,BTC-9JUN20-9000-P,1591574399413000,1591574400196008,put,9000,1591689600000000,1,,0.02,1,50,0.03,1,70,,,X,9700,,,,,\n"
+    row = "deribit,BTC-9FEB24-9000-P,1704067200000000,1704067200000100,put,9000,1707465600000000,1,,0.02,1,50,0.03,1,70,,,X,9700,,,,,\n"
     frame = history.read(written(tmp_path, "o.csv", head + row)).frame()
     assert frame.select("bid_volatility", "ask_volatility", "mark_volatility").row(0) == (
         0.5,
@@ -225,7 +225,7 @@ def test_answers_to_a_subscription_and_pings_are_passed_over(tmp_path: Path) -> 
 # Ends, grids and repeats
 
 
-@pytest.mark.parametrize(("first", "is_cut"), [(0, False), (1, False), (12, True)])
+@pytest.mark.parametrize(("first", "is_cut"), [(0, False), (1, False), (12, True), (288, True)])
 def test_the_midnight_after_a_day_of_metrics_closes_it(
     first: int, is_cut: bool, tmp_path: Path
 ) -> None:
@@ -290,7 +290,7 @@ def test_freqtrade_writes_months_with_two_letters(tmp_path: Path) -> None:
 
 
 def test_equal_trades_without_an_identifier_are_kept_and_counted(tmp_path: Path) -> None:
-    row = "okex,BTC-USDT,1585699203957000,1585699203957005,{},buy,6425.5,1.5\n"
+    row = "okex,BTC-USDT,1704067200000000,1704067200000005,{},buy,5000,1.5\n"
     text = TARDIS + "id,side,price,amount\n" + row.format("") * 2 + row.format("a") * 3
     reading = history.read(written(tmp_path, "trades.csv", text))
     quality = reading.quality
