@@ -74,7 +74,7 @@ class Format:
     finish : callable
         ``finish(frame, quality, context) -> (frame, quality)``: checks on the whole.
     hint : str
-        Word in the name or folder of the file that decides between formats of equal content; a
+        Word in the name or a folder of the file that decides between formats of equal content; a
         format with a hint that is not there comes after all others that fit.
     foreign : tuple of str
         Names in a header that belong to other formats: with one of them this one does not fit.
@@ -257,13 +257,19 @@ def _times_fit(head: Head, layout: Layout) -> bool:
 
 
 def _rank(source: Source, candidate: Format) -> int:
-    """0 where the path has the hint of a format, 1 where it needs none, 2 where it is missing."""
+    """0 where the path has the hint of a format, 1 where it needs none, 2 where it is missing.
+
+    The names of the file speak first, then its folders from the nearest on (the archive of Tardis
+    has those of year, month and day in between); the first that tells hint from trades decides.
+    """
     if not candidate.hint:
         return 1
-    names = "/".join(source.names).lower()
-    folders = "/".join(source.path.parts[-4:-1]).lower()
-    is_named = candidate.hint in names or (candidate.hint in folders and "trades" not in names)
-    return 0 if is_named else 2
+    folders = reversed(source.path.parts[-8:-1])
+    for part in (*source.names, *folders):
+        is_hinted, is_other = candidate.hint in part.lower(), "trades" in part.lower()
+        if is_hinted != is_other:
+            return 0 if is_hinted else 2
+    return 2
 
 
 def _names(formats: Sequence[Format]) -> str:

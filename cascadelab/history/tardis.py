@@ -31,13 +31,16 @@ def _begin_trades(frame: pl.DataFrame, context: Context) -> State:
     pairs = frame.select("exchange", "symbol").unique(maintain_order=True).rows()
     contracts = {_contract(context, exchange, symbol) for exchange, symbol in pairs}
     exchanges = {exchange for exchange, _ in pairs}
-    note = "Symbols of several contracts: each row was turned into coins by its own."
+    several = "Symbols of several contracts: each row was turned into coins by its own."
+    parts = (*context.source.names, *context.source.path.parts[-8:-1])
+    is_told = any("trades" in part.lower() for part in parts)
+    untold = "Liquidations have equal columns, and no name tells them from trades: taken as trades."
     return State(
         venue=pairs[0][0] if len(exchanges) == 1 else "",
         symbol=pairs[0][1] if len(pairs) == 1 else "",
         contract=contracts.pop() if len(contracts) == 1 else None,
         given=context.contract,
-        notes=(note,) if contracts else (),
+        notes=(*[several] * bool(contracts), *[untold] * (not is_told)),
     )
 
 

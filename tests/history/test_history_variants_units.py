@@ -462,3 +462,25 @@ def test_a_premium_of_freqtrade_may_be_negative_and_a_price_may_not(tmp_path: Pa
     assert history.read(premium).frame()["low"].to_list() == [-0.3] * 3
     with pytest.raises(DataError, match=r"bar of 2024-01-01 00:00:00.* low -0.3.*above zero"):
         history.read(written(tmp_path, "BTC_USDT-1h.json", rows))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("v1/binance-futures/liquidations/2024/01/01/PERPETUALS.csv.gz", "liquidations"),
+        ("v1/binance-futures/trades/2024/01/01/BTCUSDT.csv.gz", "trades"),
+        ("liquidations/v1/bitmex/trades/2024/01/01/XBTUSD.csv.gz", "trades"),
+        ("my_liquidations_study/trades/BTCUSDT.csv.gz", "trades"),
+        ("trades/bybit_liquidations_2024-01-01_BTCUSD.csv.gz", "liquidations"),
+        ("BTCUSDT.csv.gz", "trades"),
+    ],
+)
+def test_the_nearest_name_tells_liquidations_of_tardis_from_trades(
+    path: str, kind: str, tmp_path: Path
+) -> None:
+    text = TARDIS + f"id,side,price,amount\nbinance,BTCUSDT,{START_MS},{START_MS},,sell,5,1\n"
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    reading = history.read(written(tmp_path, path, text))
+    assert reading.kind == kind
+    is_told = not any("no name tells them from trades" in x for x in reading.quality.notes)
+    assert is_told == ("/" in path)
