@@ -248,10 +248,9 @@ KLINES = Format(
     has_one_symbol=True,
 )
 
-#: The same, as programs save them that turned the times into text; always with a header.
+#: The same format, as programs save it that turned the times into text; always with a header.
 KLINES_OF_TEXT = replace(
     KLINES,
-    name="binance_klines_of_text",
     has_headerless=False,
     fields=tuple(
         replace(item, type="time") if item.type == "epoch" else item for item in KLINES.fields

@@ -276,7 +276,7 @@ def _names(formats: Sequence[Format]) -> str:
     """Return the formats in words; too many are only counted."""
     if len(formats) > 6:
         return f"{len(formats)} formats, see history.FORMATS"
-    return ", ".join(item.name for item in formats)
+    return ", ".join(dict.fromkeys(item.name for item in formats))
 
 
 def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
