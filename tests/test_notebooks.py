@@ -49,6 +49,13 @@ def test_every_notebook_has_other_parameters_here():
     assert set(OTHER) <= {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_formulas_of_a_notebook_have_single_backslashes(path):
+    # Two are a line break, after which "beta" would be four letters.
+    texts = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
+    assert not [line for text in texts for line in text if "$" in line and "\\\\" in line]
+
+
 @pytest.mark.parametrize("name", OTHER)
 def test_a_notebook_answers_with_other_parameters_under_plain_papermill(name, tmp_path):
     notebook = run(name, tmp_path / "out.ipynb", OTHER[name])
