@@ -99,6 +99,27 @@ def test_charts_of_the_loop_render_and_synthetic_ones_say_so(flow):
         assert "SYNTHETIC DATA" in drawn
 
 
+def test_the_cobweb_reaches_every_resting_point():
+    # y = 6.5 + 10 / (1 + e^(10 - y)): rests at 6.954 (where it stops), 8.781, 16.485.
+    flow = cl.LogisticFlow(total_base=1000.0, midpoint=10.0, width=1.0)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.01), 6.5)
+    drawn = cascade.plot(move_unit="percent").to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows if "kind" in row]
+    np.testing.assert_allclose([row["move"] for row in rows], [6.954, 8.781, 16.485], atol=0.001)
+    assert [row["kind"] for row in rows] == ["where it stops"] + 2 * ["further resting point"]
+    assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"][1] > 16.5
+
+
+def test_the_cobweb_of_a_book_keeps_few_of_many_resting_points():
+    # Thresholds half a step below where their own sale carries: every step has a resting point.
+    flow = cl.LedgerFlow(np.arange(2000) + 0.5, np.ones(2000), cl.Coordinate(reference_price=1e4))
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 0.25)
+    drawn = cascade.plot().to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows if "kind" in row]
+    assert 1 < len(rows) <= 401
+    assert rows[0]["move"] == cascade.move
+
+
 def test_the_staircase_of_the_cobweb_goes_up_to_the_curve_and_across_to_the_diagonal():
     steps = loop._staircase(np.array([2.0, 3.0, 3.5]))
     assert list(zip(steps["move"], steps["image"], strict=True)) == [
