@@ -84,6 +84,22 @@ def test_the_impact_notebook_reads_tapes(real_data, tmp_path):
     assert "coinbase AVAX-USD: slope in the cascade" in json.dumps(outputs(notebook))
 
 
+def test_the_prediction_notebook_reads_depth_tape_and_vaults(real_data, tmp_path):
+    given = {
+        "depth_file": "binance/um/daily/bookDepth/BTCUSDT-bookDepth-2025-10-10.zip",
+        "tape_file": "tardis/trades/gemini_trades_2025-10-10_BTCUSD.csv.gz",
+        "vaults_dir": "positions/maker_eth_b",
+    }
+    paths = {name: str(real_data / path) for name, path in given.items()}
+    text = json.dumps(outputs(run("prediction", tmp_path / "out.ipynb", paths)))
+    for words in (
+        "Kyle slope of 1119 bars",
+        "Due on earlier books",
+        "BTCUSDT-bookDepth-2025-10-10",
+    ):
+        assert words in text
+
+
 def test_an_unknown_episode_stops_the_notebook_with_the_nearest_name(tmp_path):
     with pytest.raises(AssertionError, match="Did you mean '2025-10-10_crypto_wide'"):
         run("episode", tmp_path / "out.ipynb", {"episode_id": "2025-10-10_crypto"})
