@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -97,6 +98,18 @@ def test_charts_of_the_loop_render_and_synthetic_ones_say_so(flow):
     for chart in charts:
         drawn = render.svg(render.specification(theme.watermark(chart)))
         assert "SYNTHETIC DATA" in drawn
+
+
+def test_labels_of_equal_depths_stand_on_lines_of_their_own():
+    curve = pl.DataFrame({"x": [1.0, 2.0], "secant_gain": [0.5, 0.2], "amplification": [2.0, 1.2]})
+    marks = pl.DataFrame({"x": [1.5, 1.5], "label": ["later", "calibrated to"]})
+    drawn = render.svg(
+        render.specification(loop.amplification(curve, marks, x_title="x", shock_label="s"))
+    )
+    places = [
+        re.search(rf"translate\(([-\d.,]+)\)[^>]*>{word}<", drawn)[1] for word in marks["label"]
+    ]
+    assert len(set(places)) == 2
 
 
 def test_the_cobweb_reaches_every_resting_point():

@@ -190,9 +190,10 @@ def amplification(
             tooltip=[alt.Tooltip("x:Q", format=",.4g"), alt.Tooltip(f"{field}:Q", format=".3f")],
         )
         rules = alt.Chart(marks).mark_rule(strokeDash=[2, 2]).encode(x="x:Q")
+        # One line for each label: measured values may lie close together.
         words = (
-            alt.Chart(marks)
-            .mark_text(align="left", baseline="top", dx=4, y=2)
+            alt.Chart(marks.with_row_index("line"))
+            .mark_text(align="left", baseline="top", dx=4, y=alt.expr("2 + 14 * datum.line"))
             .encode(x="x:Q", text="label:N")
         )
         panels.append((drawn + rules + words).properties(width=640, height=200))
