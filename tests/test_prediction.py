@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -220,6 +221,17 @@ def test_a_prediction_among_other_loops_has_an_interval():
     elsewhere = cl.LedgerFlow(np.ones(1), np.ones(1), cl.Coordinate(reference_price=50.0))
     with pytest.raises(ParameterError, match="expected one coordinate"):
         alone.among([(elsewhere, impact)])
+
+
+def test_the_example_of_the_docs_runs(root):
+    text = (root / "docs" / "prediction.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names: dict[str, object] = {}
+    exec(code, names)
+    found = names["found"]
+    assert isinstance(found, Prediction)
+    assert found.is_within
+    assert found.nearer == "the loop"
 
 
 def test_a_prediction_draws_its_interval_and_where_it_was_assumed():
