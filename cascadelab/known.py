@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from cascadelab.history import catalogue
 from cascadelab.history.reading import Reading
 from cascadelab.history.transforms import bars_from_trades, require_one_symbol, returns_and_flow
 from cascadelab.impact import LinearImpact
+from cascadelab.schema import NUMBER, UTC_TIME, Column, Table, check
 
 __all__ = [
     "Known",
@@ -33,6 +35,31 @@ _MOMENT = timedelta(microseconds=1)
 _LEAST_BARS = 30
 #: Shares of the snapshots of an hour between which depth is said to lie.
 _LEVELS = (0.05, 0.95)
+
+_SIGNED_BARS = Table(
+    name="bars",
+    columns=(
+        Column(name="opened_at", dtype=UTC_TIME, meaning="start of the bar"),
+        Column(
+            name="close",
+            dtype=NUMBER,
+            meaning="last price, quote per base",
+            rule=pl.col("close") > 0,
+            rule_text="a positive price",
+        ),
+        Column(name="flow_base", dtype=NUMBER, meaning="bought less sold", is_nullable=True),
+    ),
+)
+_DEPTH = Table(
+    name="depth",
+    columns=(
+        Column(name="observed_at", dtype=UTC_TIME, meaning="time of the snapshot"),
+        Column(name="band_fraction", dtype=NUMBER, meaning="band; negative: bids"),
+        Column(name="depth_quote", dtype=NUMBER, meaning="value within it", is_nullable=True),
+        Column(name="is_frozen", dtype=pl.Boolean, meaning="masked", is_nullable=True),
+        Column(name="is_crossed", dtype=pl.Boolean, meaning="bid over ask", is_nullable=True),
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +81,11 @@ class Known:
     value: float
     known_at: datetime
     source: str = ""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ParameterError.out_of_range(self, "value", "a finite number")
+        utc(self.known_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +128,18 @@ class MeasuredImpact(Displayed):
 
 
 def utc(moment: datetime) -> datetime:
-    """The moment in UTC; one without a zone is taken as UTC, wherever the machine stands."""
+    """The moment in UTC; one without a zone is taken as UTC, wherever the machine stands.
+
+    Raises
+    ------
+    ParameterError
+        If it is no datetime.
+    """
+    if not isinstance(moment, datetime):
+        raise ParameterError(
+            f"The moment is {moment!r}; expected a datetime. Pass one, for a text "
+            f"cascadelab.units.utc_time('2025-10-10T20:50')."
+        )
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -192,9 +235,12 @@ def impact_before(depth: pl.DataFrame, before: datetime, price: float) -> Measur
 
     Raises
     ------
+    SchemaError
+        If the table lacks a column.
     DataError
         If no usable snapshot is left.
     """
+    depth = check(depth, _DEPTH)
     crossed = depth.filter(pl.col("is_crossed"))["observed_at"].to_list()
     bids = depth.filter(
         (pl.col("band_fraction") < 0)
@@ -293,11 +339,14 @@ def impact_from_bars(bars: pl.DataFrame, before: datetime, source: str = "") -> 
 
     Raises
     ------
+    SchemaError
+        If the bars lack a column, or a close is not above zero.
     DataError
         If fewer than 30 bars ended before, the flow is not signed, or the slope is not positive:
         the bars show no impact to calibrate on.
     """
     require_one_symbol(bars, "bars")
+    bars = check(bars, _SIGNED_BARS)
     before, opened = utc(before), pl.col("opened_at")
     signed = bars.filter(pl.col("flow_base").is_not_null())
     width = signed.select(opened.unique().sort().diff().min()).item()

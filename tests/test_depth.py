@@ -100,6 +100,12 @@ def test_charts_of_the_loop_render_and_synthetic_ones_say_so(flow):
         assert "SYNTHETIC DATA" in drawn
 
 
+def test_a_phase_diagram_without_cells_is_refused(flow):
+    for depths in ([1e6], [1e6, -1.0]):
+        with pytest.raises(ParameterError, match="expected two or more of each, and positive"):
+            depth.phase_by_depth(flow, depths, [0.0, 0.1], 0.01)
+
+
 def test_labels_of_equal_depths_stand_on_lines_of_their_own():
     curve = pl.DataFrame({"x": [1.0, 2.0], "secant_gain": [0.5, 0.2], "amplification": [2.0, 1.2]})
     marks = pl.DataFrame({"x": [1.5, 1.5], "label": ["later", "calibrated to"]})

@@ -15,7 +15,7 @@ import cascadelab as cl
 from cascadelab.books import exponential_entries, flow_from_mix, lending_flow
 from cascadelab.charts import theme
 from cascadelab.charts.render import svg
-from cascadelab.errors import DataError, ParameterError
+from cascadelab.errors import DataError, ParameterError, SchemaError
 from cascadelab.estimate.checks import LookAheadError
 from cascadelab.history import read
 from cascadelab.history.binance import read_book_depth
@@ -125,6 +125,31 @@ def test_bars_that_cannot_tell_are_refused():
     two = bars.with_columns(symbol=pl.Series(["A", "B"] * 300))
     with pytest.raises(ParameterError, match="of several symbols"):
         impact_from_bars(two, START)
+
+
+def test_tables_that_lack_a_column_are_named():
+    bars = minutes(3e-5)
+    with pytest.raises(SchemaError, match="bars: column 'flow_base' is missing"):
+        impact_from_bars(bars.drop("flow_base"), START)
+    broken = pl.when(pl.int_range(pl.len()) == 3).then(-1.0).otherwise("close")
+    with pytest.raises(SchemaError, match=r"row 3, column 'close' is -1\.0"):
+        impact_from_bars(bars.with_columns(close=broken), START)
+    with pytest.raises(SchemaError, match="depth: column 'band_fraction' is missing"):
+        impact_before(bars.rename({"opened_at": "observed_at"}), START, 1.0)
+    with pytest.raises(ParameterError, match="The width of a bar is 'banana'"):
+        bars_from_trades(
+            pl.DataFrame(
+                {"traded_at": [START], "price": 1.0, "size_base": 1.0, "quantity_base": 1.0}
+            ),
+            "banana",
+        )
+
+
+def test_a_known_number_is_finite_and_dated():
+    with pytest.raises(ParameterError, match="The moment is '2025-10-09'; expected a datetime"):
+        Known(name="price", value=1.0, known_at="2025-10-09")
+    with pytest.raises(ParameterError, match=r"Known\.value is nan"):
+        Known(name="price", value=np.nan, known_at=START)
 
 
 def test_an_interval_that_reaches_zero_says_that_no_impact_is_possible():
@@ -374,6 +399,24 @@ def test_a_moment_without_a_zone_is_utc_wherever_the_machine_stands(real_data, m
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_what_a_mix_or_a_loan_cannot_be_is_named():
+    coordinate = cl.Coordinate(reference_price=100.0)
+    cases = [
+        ([np.nan], mix((10.0, 1.0)), "open_interest_base of row 0 is nan"),
+        ([1.0, -1.0], mix((10.0, 1.0)), "open_interest_base of row 1 is -1"),
+        ([1.0], mix((10.0, 0.5)), "sum to 0.5; expected 1"),
+        ([1.0], mix((10.0, 1.0)).rename({"share": "part"}), "column 'share' is missing"),
+        ([1.0], mix((10.0, 0.5), (-5.0, 0.5)), "row 1, column 'leverage' is -5.0"),
+    ]
+    for interest, leverages, words in cases:
+        with pytest.raises((ParameterError, SchemaError), match=words):
+            flow_from_mix(interest, [100.0] * len(interest), leverages, 0.01, coordinate)
+    with pytest.raises(ParameterError, match=r"have the shapes \[\(2,\), \(1,\), \(3,\)\]"):
+        lending_flow([1.0, 2.0], [1.0], [0.8, 0.8, 0.8], coordinate)
+    with pytest.raises(ParameterError, match=r"n_entries is 2\.5"):
+        exponential_entries(price=1.0, mean_distance=0.1, n_entries=2.5)
 
 
 def test_a_mix_needs_a_maintenance_fraction_and_prices_that_can_be():
