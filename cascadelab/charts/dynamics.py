@@ -177,7 +177,7 @@ def waterfall_through_time(
     ----------
     events : polars.DataFrame
         ``Run.events()``. Accounts and book, which exchange the value of what was sold, are left
-        out, and stages that neither paid nor received.
+        out, and stages other than the fund that neither paid nor received.
     end_s : float
         End of the time axis, seconds.
     quote : str
@@ -197,7 +197,7 @@ def waterfall_through_time(
         kept.rename(columns)
         .unpivot(index="time_s", variable_name="stage", value_name="cash")
         .with_columns(minutes=pl.col("time_s") / 60)
-        .filter((pl.col("cash") != 0).any().over("stage"))
+        .filter((pl.col("cash") != 0).any().over("stage") | (pl.col("stage") == "fund"))
     )
     stages = [stage for stage in _STAGES if stage in rows["stage"]]
     colours = [colour(_STAGES[stage]) for stage in stages]
@@ -217,7 +217,7 @@ def waterfall_through_time(
     return alt.layer(zero, lines).properties(
         title=alt.Title(
             "Waterfall through time",
-            subtitle="Below zero: paid so far; above: received. Stages without cash are left out",
+            subtitle="Below zero: paid so far; above: received. Stages without any are left out",
         ),
         name="waterfall_through_time",
         height=200,
