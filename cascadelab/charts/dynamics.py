@@ -291,7 +291,7 @@ def frontier_chart(grid: pl.DataFrame, *, quote: str = "quote") -> alt.TopLevelM
 
 
 def attribution_chart(channels: pl.DataFrame) -> alt.TopLevelMixin:
-    """Amplification with every channel, and without each; what is not finite is left out.
+    """Amplification with every channel, and without each; a word where there is no number.
 
     Parameters
     ----------
@@ -303,24 +303,31 @@ def attribution_chart(channels: pl.DataFrame) -> alt.TopLevelMixin:
 
     enable()
     order = channels["channel"].to_list()
+    y = alt.Y("channel:N", title=None, sort=order, scale=alt.Scale(domain=order))
     panels = []
     for name, title in (
         ("gain", "gain the channel adds [1]"),
         ("amplification_without", "amplification A without it [1]"),
     ):
-        finite = channels.select("channel", name).filter(pl.col(name).is_finite())
-        if finite.is_empty():
-            continue
-        panels.append(
+        rows = channels.select("channel", name)
+        finite = rows.filter(pl.col(name).is_finite())
+        words = rows.join(finite, on="channel", how="anti").select(
+            "channel",
+            zero=pl.lit(0.0),
+            word=pl.when(pl.col(name).is_nan()).then(pl.lit("none")).otherwise(pl.lit("infinite")),
+        )
+        x = alt.X(f"{name}:Q", title=title)
+        bars = (
             alt.Chart(finite)
             .mark_bar(color=colour("cascade" if name == "gain" else "model"))
-            .encode(
-                x=alt.X(f"{name}:Q", title=title),
-                y=alt.Y("channel:N", title=None, sort=order),
-                tooltip=["channel:N", alt.Tooltip(f"{name}:Q", format=".4f")],
-            )
-            .properties(width=280, height=140)
+            .encode(x, y, tooltip=["channel:N", alt.Tooltip(f"{name}:Q", format=".4f")])
         )
+        labels = (
+            alt.Chart(words)
+            .mark_text(align="left", dx=5)
+            .encode(alt.X("zero:Q", title=title), y, text="word:N")
+        )
+        panels.append((bars + labels).properties(width=280, height=140))
     return alt.hconcat(*panels).properties(
         title=alt.Title(
             "Attribution to channels", subtitle="Gains add; removing one leaves 1/(1 - g + g_c)"

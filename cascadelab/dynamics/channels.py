@@ -399,7 +399,8 @@ class Attribution(Displayed):
         rows: list[tuple[str, object]] = [
             ("gain of all channels", self.gain),
             ("marginal amplification 1/(1 - g)", self.amplification),
-            ("move with all channels", self.cascade.move),
+            ("move with all channels", _rest(self.cascade)),
+            ("status", self.cascade.status),
         ]
         return Summary(title="Attribution to channels", rows=rows, frame=self.frame)
 
@@ -436,7 +437,7 @@ def attribute(
         else:
             kept = [m for m in mechanisms if m is not mechanism]
             rest = solve_channels(kept, impact, shock)
-        without.append(math.inf if rest.status == "book_exhausted" else rest.move)
+        without.append(_rest(rest))
     left = [1.0 - total + gain for gain in gains.values()]
     frame = pl.DataFrame(
         {
@@ -448,6 +449,11 @@ def attribute(
         }
     )
     return Attribution(frame=frame, gain=total, cascade=whole)
+
+
+def _rest(cascade: ChannelCascade) -> float:
+    """Where the loop rests; infinite where no price is left."""
+    return math.inf if cascade.status == "book_exhausted" else cascade.move
 
 
 def _without_liquidation(

@@ -38,6 +38,8 @@ def test_attribution_of_a_loop_without_a_resting_point_has_no_gains_and_does_not
     found = attribute(mechanisms, impact, 0.0105)
     assert found.cascade.status == "book_exhausted"
     assert np.isnan(found.to_frame()["gain"].to_numpy()).all()
+    (line,) = [line for line in str(found).splitlines() if line.startswith("move with all")]
+    assert line.endswith("infinite")
     assert_allclose(found.to_frame()["move_without"], [0.0105, 0.021], rtol=1e-9)
     frame = attribute([*mechanisms, MomentumFlow(base_per_move=1.0)], impact, 0.0105).to_frame()
     assert frame["move_without"][2] == np.inf  # without momentum nothing holds it either

@@ -80,10 +80,12 @@ def test_an_attribution_with_an_infinite_move_is_drawn():
     mechanisms = [dynamics.Liquidation(curve=curve), dynamics.PanicDepth(scale=0.05)]
     mechanisms.append(dynamics.MomentumFlow(base_per_move=1.0))
     impact = cl.LinearImpact(slope_per_base=0.05)
-    found = dynamics.attribute(mechanisms, impact, 0.0105, at_move=0.0105)
+    found = dynamics.attribute(mechanisms, impact, 0.0105, at_move=0.05)
     assert np.isinf(found.to_frame()["move_without"].to_numpy()).any()
-    assert "NaN" not in json.dumps(found.plot().to_dict())
-    assert "Infinity" not in json.dumps(found.plot().to_dict())
+    drawn = json.dumps(found.plot().to_dict())
+    assert "NaN" not in drawn
+    assert "Infinity" not in drawn
+    assert '"word": "infinite"' in drawn  # momentum: 1 - g + g_c is below 0
 
 
 def test_charts_render_with_a_watermark():
