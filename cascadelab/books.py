@@ -9,6 +9,7 @@ import polars as pl
 from cascadelab.errors import ParameterError
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.margin import liquidation_price
+from cascadelab.schema import LEVERAGE_MIX, check
 from cascadelab.units import Coordinate, FloatArray
 
 __all__ = ["exponential_entries", "flow_from_mix", "lending_flow"]
@@ -33,10 +34,14 @@ def exponential_entries(
     prices, weights : ndarray of shape (n_entries,)
         Entry prices :math:`p e^{-dX}`, X standard exponential, and equal weights summing to 1.
     """
-    if not (price > 0 and mean_distance > 0 and n_entries >= 1):
+    if not (0 < price < np.inf and 0 < mean_distance < np.inf):
         raise ParameterError(
-            f"price is {price!r}, mean_distance {mean_distance!r} and n_entries {n_entries!r}; "
-            f"expected positive numbers. Pass all three."
+            f"price is {price!r} and mean_distance {mean_distance!r}; expected positive numbers. "
+            f"Pass both."
+        )
+    if not isinstance(n_entries, int) or n_entries < 1:
+        raise ParameterError(
+            f"n_entries is {n_entries!r}; expected a whole number of at least 1. Pass one."
         )
     quantiles = (np.arange(n_entries) + 0.5) / n_entries
     distance = -mean_distance * np.log1p(-quantiles)
@@ -74,24 +79,32 @@ def flow_from_mix(
 
     Raises
     ------
+    SchemaError
+        If the mix lacks a column, or a row of it breaks a rule.
     ParameterError
-        If the shapes differ, a price or the maintenance fraction is out of its range, the shares
-        do not sum to 1, or no position can exist.
+        If the shapes differ, an amount, a price or the maintenance fraction is out of its range,
+        the shares do not sum to 1, or no position can exist.
     """
     size, entry = (
         np.asarray(values, dtype=np.float64) for values in (open_interest_base, entry_price)
     )
-    leverage = leverage_mix["leverage"].to_numpy().astype(np.float64)
-    share = leverage_mix["share"].to_numpy().astype(np.float64)
+    mix = check(leverage_mix, LEVERAGE_MIX)
+    leverage, share = mix["leverage"].to_numpy(), mix["share"].to_numpy()
     if size.ndim != 1 or size.shape != entry.shape:
         raise ParameterError(
             f"open_interest_base has shape {size.shape} and entry_price {entry.shape}; expected "
             f"two one-dimensional arrays of one length. Pass one entry price for each."
         )
-    if not ((share >= 0).all() and abs(share.sum() - 1.0) < 1e-9 and (leverage > 0).all()):
+    if not (np.isfinite(size) & (size >= 0)).all():
+        row = int(np.argmin(np.isfinite(size) & (size >= 0)))
         raise ParameterError(
-            f"leverage_mix has the leverages {leverage.tolist()} and shares {share.tolist()}; "
-            f"expected positive leverages and shares summing to 1. Correct the mix."
+            f"open_interest_base of row {row} is {size[row]}; expected a finite amount of at least "
+            f"0. The side is that of the coordinate."
+        )
+    if not abs(share.sum() - 1.0) < 1e-9:
+        raise ParameterError(
+            f"The shares of leverage_mix are {share.tolist()} and sum to {share.sum():.6g}; "
+            f"expected 1. Correct the mix."
         )
     if not (0 <= maintenance_fraction < 1 and (entry > 0).all() and np.isfinite(entry).all()):
         raise ParameterError(
@@ -158,12 +171,17 @@ def lending_flow(
             "The coordinate measures a rise, and collateral is sold as its price falls; expected "
             "the side 'long'. Pass Coordinate(side='long')."
         )
-    collateral, debt, threshold = np.broadcast_arrays(
-        *(
-            np.asarray(v, dtype=np.float64)
-            for v in (collateral_base, debt_quote, liquidation_threshold)
-        )
-    )
+    given = [
+        np.asarray(values, dtype=np.float64)
+        for values in (collateral_base, debt_quote, liquidation_threshold)
+    ]
+    try:
+        collateral, debt, threshold = np.broadcast_arrays(*given)
+    except ValueError:
+        raise ParameterError(
+            f"Collateral, debt and threshold have the shapes {[one.shape for one in given]}; "
+            f"expected one value per loan in each. Take them from one table."
+        ) from None
     if not (0 < close_fraction <= 1 and bonus_fraction >= 0):
         raise ParameterError(
             f"close_fraction is {close_fraction!r} and bonus_fraction {bonus_fraction!r}; "

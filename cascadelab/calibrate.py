@@ -41,7 +41,8 @@ def impact_from_depth(*, depth_quote: float, band_fraction: float, price: float)
         raise ParameterError(
             f"band_fraction is {band_fraction!r}; expected (0, 1). Pass 0.01 for 1 %."
         )
-    return LinearImpact(slope_per_base=-float(np.log1p(-band_fraction)) * price / depth_quote)
+    slope = -float(np.log1p(-band_fraction)) * price / depth_quote
+    return LinearImpact(slope_per_base=slope, scale="log")
 
 
 #: Relative precision of the scale where it has to be searched for.

@@ -11,6 +11,7 @@ import polars as pl
 
 from cascadelab.calibrate import impact_from_depth, scale_to_move
 from cascadelab.criticality import jumps
+from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.sweep import solve_shocks
@@ -87,9 +88,20 @@ def phase_by_depth(
     line : polars.DataFrame
         ``x`` (depth), ``y`` (shock) of the largest jump among shocks inside the range, where one
         adds at least a tenth of the largest shock to the move.
+
+    Raises
+    ------
+    ParameterError
+        If there are no cells, or a depth is not positive.
     """
     depths: FloatArray = np.asarray(depths_quote, dtype=np.float64)
     edges: FloatArray = np.asarray(shocks, dtype=np.float64)
+    if depths.size < 2 or edges.size < 2 or not (depths > 0).all():
+        raise ParameterError(
+            f"There are {depths.size} edges of depth, the lowest {depths.min(initial=np.inf):g}, "
+            f"and {edges.size} of shocks; expected two or more of each, and positive depths. Pass "
+            f"edges."
+        )
     middles = 0.5 * (edges[1:] + edges[:-1])
     cells, line = [], []
     for low, high in pairwise(depths.tolist()):

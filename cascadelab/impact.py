@@ -91,6 +91,8 @@ class LinearImpact(_MonotoneSlope):
     ----------
     slope_per_base : float
         :math:`\lambda \ge 0`, coordinate units per base unit; depth is its inverse.
+    scale : {"price", "log"}, optional
+        What the slope was measured in, where it was measured: the solver then refuses the other.
 
     References
     ----------
@@ -104,10 +106,13 @@ class LinearImpact(_MonotoneSlope):
     """
 
     slope_per_base: float
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.slope_per_base) and self.slope_per_base >= 0):
             raise ParameterError.out_of_range(self, "slope_per_base", "a finite number >= 0")
+        if self.scale not in (None, "price", "log"):
+            raise ParameterError.unknown("scale", str(self.scale), ("price", "log"))
 
     def move(self, quantity_base: npt.ArrayLike) -> FloatArray:
         """I(Q), coordinate units."""

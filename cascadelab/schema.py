@@ -8,7 +8,7 @@ import polars as pl
 
 from cascadelab.errors import SchemaError
 
-__all__ = ["COLLATERAL", "POSITIONS", "Column", "Table", "check"]
+__all__ = ["COLLATERAL", "LEVERAGE_MIX", "POSITIONS", "Column", "Table", "check"]
 
 #: Accepts any integer or float column; the checked frame has float64.
 NUMBER = pl.Float64
@@ -192,6 +192,26 @@ COLLATERAL = Table(
             name="amount",
             dtype=NUMBER,
             meaning="amount of the asset, in its own units; negative for a debt",
+        ),
+    ),
+)
+
+LEVERAGE_MIX = Table(
+    name="leverage_mix",
+    columns=(
+        Column(
+            name="leverage",
+            dtype=NUMBER,
+            meaning="entry notional over margin",
+            rule=pl.col("leverage") > 0,
+            rule_text="a positive leverage",
+        ),
+        Column(
+            name="share",
+            dtype=NUMBER,
+            meaning="share of the open interest; all sum to 1",
+            rule=pl.col("share") >= 0,
+            rule_text="a share of at least 0",
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -97,6 +98,45 @@ def test_charts_of_the_loop_render_and_synthetic_ones_say_so(flow):
     for chart in charts:
         drawn = render.svg(render.specification(theme.watermark(chart)))
         assert "SYNTHETIC DATA" in drawn
+
+
+def test_a_phase_diagram_without_cells_is_refused(flow):
+    for depths in ([1e6], [1e6, -1.0]):
+        with pytest.raises(ParameterError, match="expected two or more of each, and positive"):
+            depth.phase_by_depth(flow, depths, [0.0, 0.1], 0.01)
+
+
+def test_labels_of_equal_depths_stand_on_lines_of_their_own():
+    curve = pl.DataFrame({"x": [1.0, 2.0], "secant_gain": [0.5, 0.2], "amplification": [2.0, 1.2]})
+    marks = pl.DataFrame({"x": [1.5, 1.5], "label": ["later", "calibrated to"]})
+    drawn = render.svg(
+        render.specification(loop.amplification(curve, marks, x_title="x", shock_label="s"))
+    )
+    places = [
+        re.search(rf"translate\(([-\d.,]+)\)[^>]*>{word}<", drawn)[1] for word in marks["label"]
+    ]
+    assert len(set(places)) == 2
+
+
+def test_the_cobweb_reaches_every_resting_point():
+    # y = 6.5 + 10 / (1 + e^(10 - y)): rests at 6.954 (where it stops), 8.781, 16.485.
+    flow = cl.LogisticFlow(total_base=1000.0, midpoint=10.0, width=1.0)
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=0.01), 6.5)
+    drawn = cascade.plot(move_unit="percent").to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows if "kind" in row]
+    np.testing.assert_allclose([row["move"] for row in rows], [6.954, 8.781, 16.485], atol=0.001)
+    assert [row["kind"] for row in rows] == ["where it stops"] + 2 * ["further resting point"]
+    assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"][1] > 16.5
+
+
+def test_the_cobweb_of_a_book_keeps_few_of_many_resting_points():
+    # Thresholds half a step below where their own sale carries: every step has a resting point.
+    flow = cl.LedgerFlow(np.arange(2000) + 0.5, np.ones(2000), cl.Coordinate(reference_price=1e4))
+    cascade = cl.solve(flow, cl.LinearImpact(slope_per_base=1.0), 0.25)
+    drawn = cascade.plot().to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows if "kind" in row]
+    assert 1 < len(rows) <= 401
+    assert rows[0]["move"] == cascade.move
 
 
 def test_the_staircase_of_the_cobweb_goes_up_to_the_curve_and_across_to_the_diagonal():

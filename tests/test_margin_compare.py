@@ -79,7 +79,7 @@ def test_payers_together_bear_the_loss_where_no_sale_ends_above_bankruptcy(rules
 
 
 def test_comparison_refuses_a_base_without_rates():
-    with pytest.raises(ParameterError, match="base asset of gate"):
+    with pytest.raises(ParameterError, match="gate has no rates for the base asset"):
         compare.rules_for(["gate"], "DOGE")
 
 

@@ -49,6 +49,13 @@ def test_every_notebook_has_other_parameters_here():
     assert set(OTHER) <= {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_formulas_of_a_notebook_have_single_backslashes(path):
+    # Two are a line break, after which "beta" would be four letters.
+    texts = [cell["source"] for cell in json.loads(path.read_text())["cells"]]
+    assert not [line for text in texts for line in text if "$" in line and "\\\\" in line]
+
+
 @pytest.mark.parametrize("name", OTHER)
 def test_a_notebook_answers_with_other_parameters_under_plain_papermill(name, tmp_path):
     notebook = run(name, tmp_path / "out.ipynb", OTHER[name])
@@ -75,6 +82,22 @@ def test_the_episode_notebook_reads_tick_files(real_data, tmp_path):
 def test_the_impact_notebook_reads_tapes(real_data, tmp_path):
     notebook = run("impact", tmp_path / "out.ipynb", {"data_dir": str(real_data)})
     assert "coinbase AVAX-USD: slope in the cascade" in json.dumps(outputs(notebook))
+
+
+def test_the_prediction_notebook_reads_depth_tape_and_vaults(real_data, tmp_path):
+    given = {
+        "depth_file": "binance/um/daily/bookDepth/BTCUSDT-bookDepth-2025-10-10.zip",
+        "tape_file": "tardis/trades/gemini_trades_2025-10-10_BTCUSD.csv.gz",
+        "vaults_dir": "positions/maker_eth_b",
+    }
+    paths = {name: str(real_data / path) for name, path in given.items()}
+    text = json.dumps(outputs(run("prediction", tmp_path / "out.ipynb", paths)))
+    for words in (
+        "Kyle slope of 1119 bars",
+        "Due on earlier books",
+        "BTCUSDT-bookDepth-2025-10-10",
+    ):
+        assert words in text
 
 
 def test_an_unknown_episode_stops_the_notebook_with_the_nearest_name(tmp_path):

@@ -50,6 +50,8 @@ ROOMS = {
     "history": 8,
     "estimate": 8,
     "grid": 9,
+    "known": 9,
+    "loan_books": 9,
     "prediction": 9,
     "charts": 10,
     "tables": 10,

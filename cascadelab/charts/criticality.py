@@ -103,16 +103,21 @@ def phase_lines(
     return layers.properties(title=title, name="phase_lines")
 
 
-def predicted_prices(scenarios: pl.DataFrame, *, x_title: str) -> alt.TopLevelMixin:
+def predicted_prices(
+    scenarios: pl.DataFrame, *, x_title: str, assumed: float, price: float
+) -> alt.TopLevelMixin:
     """Predicted price over assumed shocks, with and without feedback, and what was observed.
 
     Parameters
     ----------
     scenarios : polars.DataFrame
-        ``shock``, ``price``, ``price_without_feedback``, ``observed_price``
+        ``shock``, ``price``, ``price_least_move``, ``price_most_move`` (the band),
+        ``price_without_feedback``, ``observed_price``
         (:meth:`cascadelab.prediction.Prediction.scenarios`).
     x_title : str
         Name and unit of the shock.
+    assumed, price : float
+        The shock that was assumed and the price predicted for it: the point.
     """
     import altair as alt
 
@@ -120,17 +125,28 @@ def predicted_prices(scenarios: pl.DataFrame, *, x_title: str) -> alt.TopLevelMi
     names = {
         "price": "with the loop",
         "price_without_feedback": "no feedback (g = 0)",
-        "observed_price": "observed low",
+        "observed_price": "observed",
     }
     long = scenarios.select("shock", *names).rename(names).unpivot(index="shock")
     order = list(names.values())
     colours = [colour("cascade"), colour("model"), colour("reference")]
-    return (
+    x = alt.X("shock:Q", title=x_title, scale=alt.Scale(nice=False))
+    y = alt.Y("value:Q", title="price (quote per base)", scale=alt.Scale(zero=False))
+    band = (
+        alt.Chart(scenarios)
+        .mark_area(color=colour("cascade"), opacity=0.18)
+        .encode(
+            x,
+            alt.Y("price_least_move:Q", title="price (quote per base)"),
+            alt.Y2("price_most_move:Q"),
+        )
+    )
+    lines = (
         alt.Chart(long)
         .mark_line()
         .encode(
-            x=alt.X("shock:Q", title=x_title, scale=alt.Scale(nice=False)),
-            y=alt.Y("value:Q", title="price (quote per base)", scale=alt.Scale(zero=False)),
+            x,
+            y,
             color=alt.Color("variable:N", title=None).scale(domain=order, range=colours),
             strokeDash=alt.StrokeDash("variable:N", legend=None, sort=order),
             tooltip=[
@@ -139,13 +155,24 @@ def predicted_prices(scenarios: pl.DataFrame, *, x_title: str) -> alt.TopLevelMi
                 alt.Tooltip("value:Q", format=",.0f"),
             ],
         )
-        .properties(
-            title=alt.Title(
-                "Low predicted from data before the episode",
-                subtitle="For every size of the exogenous move, which is assumed",
-            ),
-            name="predicted_prices",
-            width=560,
-            height=300,
-        )
+    )
+    at = pl.DataFrame({"shock": [assumed], "value": [price], "words": ["assumed"]})
+    rule = alt.Chart(at).mark_rule(strokeDash=[2, 3]).encode(x)
+    point = alt.Chart(at).mark_point(size=110, color=colour("cascade"), opacity=1).encode(x, y)
+    word = (
+        alt.Chart(at)
+        .mark_text(align="left", baseline="top", dx=5, dy=4)
+        .encode(x, y=alt.value(0), text="words:N")
+    )
+    return alt.layer(band, rule, lines, point, word).properties(
+        title=alt.Title(
+            "Price predicted from data before the episode",
+            subtitle=[
+                "For every size of the exogenous move, which is assumed;",
+                "band: the range over loops as plausible on what was known",
+            ],
+        ),
+        name="predicted_prices",
+        width=560,
+        height=300,
     )

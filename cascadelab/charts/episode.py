@@ -43,13 +43,10 @@ def timeline(anatomy: Anatomy) -> alt.TopLevelMixin:
     forced = anatomy.forced_by_minute()
     if forced.height:
         panels.append(_forced_panel(forced))
-    title = alt.Title(
-        f"{anatomy.episode.episode_id}: timeline",
-        subtitle=[
-            "Times in UTC. " + _sources(anatomy),
-            "Dashed lines: the events inside the window, by their number in the list",
-        ],
-    )
+    words = ["Times in UTC. " + _sources(anatomy)]
+    if anatomy.events["started_at"].is_between(anatomy.started_at, anatomy.ended_at).any():
+        words.append("Dashed lines: the events inside the window, by their number in the list")
+    title = alt.Title(f"{anatomy.episode.episode_id}: timeline", subtitle=words)
     return (
         alt.vconcat(*panels)
         .resolve_scale(x="shared", color="independent", strokeDash="independent")

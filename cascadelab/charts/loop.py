@@ -65,10 +65,21 @@ def cobweb(cascade: Cascade, *, move_unit: str = "") -> alt.TopLevelMixin:
     cascade : Cascade
     move_unit : str
         Unit of both axes; empty for that of the coordinate, where the forced-flow curve has one.
+
+    Notes
+    -----
+    The axes reach beyond the last resting point, so that all of them are seen: also the ones at
+    which the cascade would rest only if something else had carried it past where it stops.
     """
-    upper = max(1.25 * cascade.move, 1e-12)
-    curve = loop_curve(cascade.flow, cascade.impact, cascade.shock, upper)
-    points = fixed_points(cascade.flow, cascade.impact, cascade.shock, upper)
+    flow, impact, shock = cascade.flow, cascade.impact, cascade.shock
+    most = shock + float(impact.move(np.minimum(flow.total_base, impact.capacity_base)))
+    most = most if most < np.inf else 1.25 * cascade.move
+    points = fixed_points(flow, impact, shock, most)
+    upper = max(1.25 * cascade.move, 1.05 * points.max(initial=0.0)) or most or 1.0
+    curve = loop_curve(flow, impact, shock, upper)
+    # Resting points of a book can be many; those nearer than a drawn step look like one.
+    _, seen = np.unique(np.round(points / upper * (curve.height - 1)), return_index=True)
+    points = points[seen]
     own = cascade.flow.coordinate.unit if cascade.flow.coordinate else "coordinate units"
     return cobweb_of(curve, cascade.to_frame(), points, move_unit=move_unit or own)
 
@@ -179,9 +190,10 @@ def amplification(
             tooltip=[alt.Tooltip("x:Q", format=",.4g"), alt.Tooltip(f"{field}:Q", format=".3f")],
         )
         rules = alt.Chart(marks).mark_rule(strokeDash=[2, 2]).encode(x="x:Q")
+        # One line for each label: measured values may lie close together.
         words = (
-            alt.Chart(marks)
-            .mark_text(align="left", baseline="top", dx=4, y=2)
+            alt.Chart(marks.with_row_index("line"))
+            .mark_text(align="left", baseline="top", dx=4, y=alt.expr("2 + 14 * datum.line"))
             .encode(x="x:Q", text="label:N")
         )
         panels.append((drawn + rules + words).properties(width=640, height=200))

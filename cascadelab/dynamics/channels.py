@@ -399,7 +399,8 @@ class Attribution(Displayed):
         rows: list[tuple[str, object]] = [
             ("gain of all channels", self.gain),
             ("marginal amplification 1/(1 - g)", self.amplification),
-            ("move with all channels", self.cascade.move),
+            ("move with all channels", _rest(self.cascade)),
+            ("status", self.cascade.status),
         ]
         return Summary(title="Attribution to channels", rows=rows, frame=self.frame)
 
@@ -422,12 +423,12 @@ def attribute(
     -------
     Attribution
         Without channel c the amplification is :math:`1/(1-g+g_c)`, infinite where that is not
-        below a gain of 1.
+        below a gain of 1. Where no price is left (status ``"book_exhausted"``) there is no
+        resting point: its gains are NaN, and the move without a channel is infinite.
     """
     mechanisms = [completed(m) for m in mechanisms]
     whole = solve_channels(mechanisms, impact, shock)
-    at = whole.move if at_move is None else at_move
-    gains = _gains(mechanisms, impact, at)
+    gains = whole.gains if at_move is None else _gains(mechanisms, impact, at_move)
     total = sum(gains.values())
     without = []
     for mechanism in mechanisms:
@@ -435,22 +436,29 @@ def attribute(
             rest = _without_liquidation(mechanisms, impact, shock)
         else:
             kept = [m for m in mechanisms if m is not mechanism]
-            rest = solve_channels(kept, impact, shock).move
-        without.append(rest)
+            rest = solve_channels(kept, impact, shock)
+        without.append(_rest(rest))
     left = [1.0 - total + gain for gain in gains.values()]
     frame = pl.DataFrame(
         {
             "channel": list(gains),
             "gain": list(gains.values()),
             "share": [gain / total if total else math.nan for gain in gains.values()],
-            "amplification_without": [1.0 / rest if rest > 0 else math.inf for rest in left],
+            "amplification_without": [math.inf if rest <= 0 else 1.0 / rest for rest in left],
             "move_without": without,
         }
     )
     return Attribution(frame=frame, gain=total, cascade=whole)
 
 
-def _without_liquidation(mechanisms: Sequence[Mechanism], impact: Impact, shock: float) -> float:
+def _rest(cascade: ChannelCascade) -> float:
+    """Where the loop rests; infinite where no price is left."""
+    return math.inf if cascade.status == "book_exhausted" else cascade.move
+
+
+def _without_liquidation(
+    mechanisms: Sequence[Mechanism], impact: Impact, shock: float
+) -> ChannelCascade:
     empty = LedgerFlow(np.empty(0), np.empty(0), Coordinate(reference_price=1.0))
     others = [m for m in mechanisms if not isinstance(m, Liquidation)]
-    return solve_channels([Liquidation(curve=empty), *others], impact, shock).move
+    return solve_channels([Liquidation(curve=empty), *others], impact, shock)

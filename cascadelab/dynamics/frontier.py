@@ -37,13 +37,15 @@ def check_interval_frontier(
         Seconds.
     n_offsets : int
         Runs per interval, the first check shifted evenly within it; results are their means,
-        so that a fall just before or after a check does not decide.
+        so that a fall just before or after a check does not decide, and least and most of two.
 
     Returns
     -------
     polars.DataFrame
         ``check_interval_s``, ``largest_move`` (coordinate units), ``largest_move_fraction`` (of
-        the first price), ``closed_base``, ``bad_debt_quote``, ``shortfall_quote``, ``n_rounds``.
+        the first price), ``closed_base``, ``bad_debt_quote``, ``shortfall_quote``, ``n_rounds``:
+        means; ``least_move_fraction``, ``most_move_fraction``, ``least_bad_debt_quote``,
+        ``most_bad_debt_quote``: over the offsets.
     """
     path = np.asarray(fundamental_price, dtype=np.float64)
     rows = []
@@ -59,7 +61,11 @@ def check_interval_frontier(
             lowest = float(run.price.min())
             values = (run.largest_move, 1.0 - lowest / path[0], run.closed_base)
             found.append((*values, run.bad_debt_quote, run.shortfall_quote, float(run.n_rounds)))
-        rows.append((float(interval), *np.mean(found, axis=0).tolist()))
+        spread = np.array(found)[:, [1, 3]]
+        ends = np.column_stack([spread.min(axis=0), spread.max(axis=0)]).ravel().tolist()
+        rows.append((float(interval), *np.mean(found, axis=0).tolist(), *ends))
     names = ["largest_move", "largest_move_fraction", "closed_base", "bad_debt_quote"]
-    schema = ["check_interval_s", *names, "shortfall_quote", "n_rounds"]
+    ranges = ["least_move_fraction", "most_move_fraction"]
+    ranges += ["least_bad_debt_quote", "most_bad_debt_quote"]
+    schema = ["check_interval_s", *names, "shortfall_quote", "n_rounds", *ranges]
     return pl.DataFrame(rows, schema=schema, orient="row")

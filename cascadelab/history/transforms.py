@@ -49,14 +49,17 @@ def bars_from_trades(trades: pl.DataFrame, every: str) -> pl.DataFrame:
     Raises
     ------
     ParameterError
-        If the trades are of several symbols.
+        If the trades are of several symbols, or `every` is no width.
     """
     require_one_symbol(trades, "trades")
-    return (
-        trades.sort("traded_at", maintain_order=True)
-        .group_by(opened_at=pl.col("traded_at").dt.truncate(every), maintain_order=True)
-        .agg(**bar_columns())
-    )
+    opened_at = pl.col("traded_at").dt.truncate(every)
+    ordered = trades.sort("traded_at", maintain_order=True)
+    try:
+        return ordered.group_by(opened_at=opened_at, maintain_order=True).agg(**bar_columns())
+    except pl.exceptions.InvalidOperationError:
+        raise ParameterError(
+            f"The width of a bar is {every!r}; expected a number and a unit. Pass '1s' or '5m'."
+        ) from None
 
 
 def bar_columns() -> dict[str, pl.Expr]:

@@ -14,6 +14,7 @@ from cascadelab.ledger import Ledger
 from cascadelab.margin import firing, waterfall
 from cascadelab.margin.adl import Counterparties
 from cascadelab.margin.registry import record, venue
+from cascadelab.margin.registry import venues as venues_known
 from cascadelab.margin.rules import ContractRules
 
 __all__ = [
@@ -54,7 +55,12 @@ def rules_for(
     for name in venues:
         known = record(name).symbols
         if base not in known:
-            raise ParameterError.unknown(f"base asset of {name}", base, known)
+            others = [one for one in venues_known()["venue"] if base in record(one).symbols]
+            raise ParameterError(
+                f"The record of {name} has no rates for the base asset {base!r}; expected a venue "
+                f"that has: {', '.join(others) or 'none'}. Leave {name} out, or make its rules "
+                f"from your own rates and call the functions of margin.compare with them."
+            )
         rules = venue(name, symbol=known[base], date=date)
         if isinstance(rules, ContractRules):
             found[name] = rules.without_leverage_caps()

@@ -31,6 +31,23 @@ def test_panic_depth_matches_r8():
     assert solve_channels(mechanisms, impact, 0.0105).status == "book_exhausted"
 
 
+def test_attribution_of_a_loop_without_a_resting_point_has_no_gains_and_does_not_fail():
+    # Beyond the fold of R8 nothing holds the price; without panic s / (1 - 1/2) does.
+    mechanisms = [Liquidation(curve=UNIFORM), PanicDepth(scale=0.05)]
+    impact = cl.LinearImpact(slope_per_base=0.05)
+    found = attribute(mechanisms, impact, 0.0105)
+    assert found.cascade.status == "book_exhausted"
+    assert np.isnan(found.to_frame()["gain"].to_numpy()).all()
+    (line,) = [line for line in str(found).splitlines() if line.startswith("move with all")]
+    assert line.endswith("infinite")
+    assert_allclose(found.to_frame()["move_without"], [0.0105, 0.021], rtol=1e-9)
+    frame = attribute([*mechanisms, MomentumFlow(base_per_move=1.0)], impact, 0.0105).to_frame()
+    assert frame["move_without"][2] == np.inf  # without momentum nothing holds it either
+    # At a move that is given there are gains: 1/2, and e^(0.01/0.05) - 1 times that.
+    given_move = attribute(mechanisms, impact, 0.0105, at_move=0.01).to_frame()
+    assert_allclose(given_move["gain"], [0.5, 0.5 * np.expm1(0.2)], rtol=1e-12)
+
+
 def test_panic_stops_adding_where_a_band_of_thresholds_ends():
     band = cl.UniformFlow(density_base=10.0, width=0.5, start=0.1)
     impact, scale, shock = cl.LinearImpact(slope_per_base=0.03), 2.0, 0.5
