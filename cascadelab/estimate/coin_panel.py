@@ -101,7 +101,7 @@ def cross_section(
         names += words_of
         columns += list(extra.T)
     x = np.column_stack(columns)
-    codes = [label_codes(coin, "coin"), label_codes(time, "time")]
+    codes = [label_codes(coin, "coin", y.size), label_codes(time, "time", y.size)]
     kind = Clustered(groups=np.column_stack(codes))
     left = within(np.column_stack([y, x]), codes)
     for position, name in enumerate(names, start=1):

@@ -29,15 +29,21 @@ __all__ = [
 _BLOCK = 8192
 
 
-def label_codes(labels: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
-    """Integer codes of labels of any type, shape (n,).
+def label_codes(labels: npt.ArrayLike, what: str, n_obs: int) -> npt.NDArray[np.int64]:
+    """Integer codes of labels of any type, shape (n_obs,).
 
     Raises
     ------
     DataError
-        A label is missing (None, NaN or NaT), or labels of several types cannot be ordered.
+        There is not one label per row, one is missing (None, NaN or NaT), or labels of several
+        types cannot be ordered.
     """
     values = np.asarray(labels)
+    if values.shape != (n_obs,):
+        raise DataError(
+            f"{what}: labels of shape {values.shape}. Expected ({n_obs},), one label per row. "
+            f"Align them."
+        )
     is_missing = np.zeros(values.shape, dtype=bool)
     if values.dtype.kind in "fmM":
         is_missing = np.isnan(values)
@@ -145,12 +151,12 @@ class Clustered:
     def codes(self, n_obs: int) -> npt.NDArray[np.int64]:
         """Integer labels, shape (n,) or (n, 2)."""
         labels = np.asarray(self.groups)
-        if labels.shape[0] != n_obs or labels.ndim > 2 or labels.shape[1:] not in ((), (1,), (2,)):
+        if labels.shape not in ((n_obs,), (n_obs, 1), (n_obs, 2)):
             raise DataError(
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
-        coded = [label_codes(part, "Cluster label") for part in labels.reshape(n_obs, -1).T]
+        coded = [label_codes(part, "Cluster label", n_obs) for part in labels.reshape(n_obs, -1).T]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)
 
     def counts(self, n_obs: int) -> list[int]:

@@ -10,6 +10,7 @@ from cascadelab.estimate.checks import (
     assert_predetermined,
     check_moves,
     control_columns,
+    floats,
     matrix,
     vector,
 )
@@ -285,8 +286,13 @@ def matched_flow(
     matches each; :math:`\hat\sigma_j^2` is half the squared gap to the nearest other non-forced
     trade. Abadie and Imbens (2006), doi:10.1111/j.1468-0262.2006.00655.x.
     """
-    values = np.asarray(responses, dtype=np.float64)
+    values = floats(responses, "responses")
     values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise DataError(
+            f"responses have shape {values.shape}. Expected (n,) or (n, n_horizons). Pass one row "
+            f"per trade."
+        )
     forced = np.asarray(is_forced)
     if forced.dtype != np.bool_ or forced.shape != (len(values),):
         raise DataError("is_forced is not a mask of the trades. Expected booleans, one per trade.")

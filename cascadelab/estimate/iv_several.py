@@ -17,6 +17,7 @@ from cascadelab.estimate.checks import (
     check_independent,
     check_moves,
     column_lengths,
+    floats,
     matrix,
     vector,
 )
@@ -259,7 +260,7 @@ def _check(outcome: npt.ArrayLike, regressors: SeveralRegressors, words: Labels)
     }
     columns, names = {}, {}
     for kind, (given, called) in parts.items():
-        values = np.empty((y.size, 0)) if given is None else np.asarray(given, dtype=np.float64)
+        values = np.empty((y.size, 0)) if given is None else floats(given, f"{kind} columns")
         values = values[:, None] if values.ndim == 1 else values
         count = values.shape[1] if values.ndim == 2 else 0
         names[kind] = tuple(called) or tuple(f"{kind} {i + 1}" for i in range(count))

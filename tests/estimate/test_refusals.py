@@ -15,12 +15,16 @@ from cascadelab.estimate import (
     ExposureTimes,
     Hac,
     Robust,
+    SeveralRegressors,
     amplification,
     assert_predetermined,
     bootstrap,
     bunching_test,
     cross_section,
     exposure_shock,
+    exposure_within,
+    feed_cap,
+    fit_iv_several,
     gain_estimate,
     granular_instrument,
     granular_iv,
@@ -29,8 +33,10 @@ from cascadelab.estimate import (
     off_book_placebo,
     ols,
     opposite_side_test,
+    power_law,
     pre_trend_test,
     quantile_regression,
+    rigobon_roots,
     romano_wolf,
     shuffled_blocks_test,
     size_discontinuity,
@@ -68,6 +74,43 @@ def test_controls_the_wrong_way_round_are_refused_and_frames_are_taken(estimator
         with pytest.raises(DataError, match="controls"):
             estimator(wrong)
     estimator(pl.DataFrame({"a": WRONG_WAY[0], "b": WRONG_WAY[1]}))
+
+
+TEXT = ["1.0", "a"] * (N // 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: power_law(R, Q, volatility=TEXT),
+        lambda: fit_iv_several(R, SeveralRegressors(endogenous=Q, instruments=TEXT)),
+        lambda: matched_flow(TEXT, Q > 0, Z[:, None], names=("z",), events=GROUP, times=TIMES),
+        lambda: granular_instrument([["a", "b"]] * N, [1.0, 2.0]),
+        lambda: granular_instrument(np.ones((N, 2)), ["a", "b"]),
+        lambda: exposure_within(TEXT, np.ones(N), [1.0], reach_fraction=0.1),
+        lambda: romano_wolf([1.0, 2.0], [["a", "b"]]),
+        lambda: rigobon_roots([["a", "b"]] * 2, np.eye(2)),
+        lambda: fit_iv_several(R, SeveralRegressors(endogenous=Q, instruments=Z + 1j)),
+    ],
+)
+def test_text_and_complex_numbers_are_refused_wherever_numbers_go(call):
+    with pytest.raises(DataError, match="non-numbers"):
+        call()
+
+
+def test_labels_that_are_not_one_per_row_are_refused():
+    for wrong in (GROUP[:-1], None, 3):
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            cross_section(R, Q, coin=wrong, time=np.arange(N) % 10, times=TIMES)
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            ols(R, Q, names=["q"], errors=Clustered(groups=wrong))
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            feed_cap(np.arange(N), wrong, rule="one per second")
+    for wrong in (np.ones(4), np.full((2, 2), np.nan)):
+        with pytest.raises(DataError, match="calm covariance"):
+            rigobon_roots(wrong, np.eye(2))
+    with pytest.raises(DataError, match="responses have shape"):
+        matched_flow(3.0, Q > 0, Z[:, None], names=("z",), events=GROUP, times=TIMES)
 
 
 def labels(kind):
