@@ -121,6 +121,7 @@ def cross_section(
         cov_type=full.cov_type,
         units=(f"{words.outcome_unit} per unit of exposure", *("",) * (len(names) - 1)),
         sample=words.sample,
+        df_resid=full.df_resid,
         notes=("Errors do not count the absorbed effects as parameters.",),
     )
     return IdentifiedEstimate(

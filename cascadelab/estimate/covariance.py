@@ -112,6 +112,10 @@ class Hac:
         warn_long_lag(count, n_obs)
         return count
 
+    def df_resid(self, n_obs: int) -> float | None:
+        """None: ratios are compared with the normal distribution."""
+        return None
+
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words, with the lag rule."""
         rule = "Newey-West rule 4(n/100)^(2/9)" if self.n_lags is None else "chosen"
@@ -127,6 +131,10 @@ class Hac:
 class Robust:
     """Heteroskedasticity-robust errors, HC1."""
 
+    def df_resid(self, n_obs: int) -> float | None:
+        """None: ratios are compared with the normal distribution."""
+        return None
+
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words."""
         return "heteroskedasticity-robust (HC1)"
@@ -139,6 +147,10 @@ class Robust:
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Clustered:
     """Cluster-robust errors, one-way or two-way, with statsmodels' small-sample correction.
+
+    Ratios are compared with Student's t with one degree of freedom less than clusters (Cameron and
+    Miller 2015, doi:10.3368/jhr.50.2.317): normal intervals held the truth in 0.86 of samples of 10
+    clusters.
 
     Parameters
     ----------
@@ -164,6 +176,10 @@ class Clustered:
         codes = self.codes(n_obs).reshape(n_obs, -1)
         return [int(column.max()) + 1 for column in codes.T]
 
+    def df_resid(self, n_obs: int) -> float | None:
+        """Clusters in the direction that has fewest, less one."""
+        return float(min(self.counts(n_obs)) - 1)
+
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words, with the cluster counts."""
         counts = self.counts(n_obs)
@@ -171,12 +187,19 @@ class Clustered:
         return f"{way}cluster-robust, {' x '.join(map(str, counts))} clusters"
 
     def statsmodels_options(self, n_obs: int) -> dict[str, Any]:
-        """Return the arguments of ``OLS.fit``; warns below 30 clusters."""
-        fewest = min(self.counts(n_obs))
-        if fewest < 2:
+        r"""Return the arguments of ``OLS.fit``; warns below 30 clusters, or as good as below.
+
+        G clusters of unequal sizes :math:`n_g` weigh as
+        :math:`(\sum n_g)^2 / \sum n_g^2` equal ones.
+        """
+        codes = self.codes(n_obs)
+        sizes = [np.bincount(column) for column in codes.reshape(n_obs, -1).T]
+        if min(size.size for size in sizes) < 2:
             raise DataError("One cluster only. Expected at least two. Use HAC errors instead.")
-        warn_few_clusters(fewest)
-        return {"cov_type": "cluster", "cov_kwds": {"groups": self.codes(n_obs)}}
+        worth = [float(n_obs) ** 2 / float(size @ size) for size in sizes]
+        fewest = int(np.argmin(worth))
+        warn_few_clusters(sizes[fewest].size, worth[fewest])
+        return {"cov_type": "cluster", "cov_kwds": {"groups": codes}}
 
 
 ErrorKind = Hac | Robust | Clustered

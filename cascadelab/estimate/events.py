@@ -79,6 +79,7 @@ def off_book_placebo(
         cov_type=fit.cov_type,
         units=(unit,) * 3,
         sample=words.sample,
+        df_resid=fit.df_resid,
     )
     return IdentifiedEstimate(
         design="S5 off-book placebo",
@@ -330,6 +331,7 @@ def matched_flow(
         n_obs=treated.size,
         cov_type=f"{kind.words(treated.size)}, plus the variance of matches used more than once",
         units=("fraction",) * estimate.size,
+        df_resid=kind.df_resid(treated.size),
     )
     return IdentifiedEstimate(
         design="S7 matched non-forced flow",

@@ -244,6 +244,7 @@ def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
         cov_type=kind.words(data.y.size),
         units=(words.outcome_unit, *("",) * n_controls, words.slope_unit),
         sample=words.sample,
+        df_resid=kind.df_resid(data.y.size),
         facts=(("instruments", ", ".join(data.z_names)),),
         reach=reach,
     )

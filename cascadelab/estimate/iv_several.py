@@ -221,6 +221,7 @@ def fit_iv_several(
         cov_type=kind.words(data.y.size),
         units=(words.outcome_unit, *("",) * (len(terms) - 1)),
         sample=words.sample,
+        df_resid=kind.df_resid(data.y.size),
         facts=(("instruments", ", ".join(data.z_names)),),
     )
     strengths = tuple(_underidentified(data, position, kind) for position in range(data.d.shape[1]))

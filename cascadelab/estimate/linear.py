@@ -130,6 +130,7 @@ def ols(
         cov_type=kind.words(y.size),
         units=units,
         sample=words.sample,
+        df_resid=kind.df_resid(y.size),
         facts=(("R-squared", r_squared),),
         reach=reach,
     )
