@@ -34,6 +34,21 @@ def transient(n=8000, permanent=0.3, decay=0.6, seed=0):
     return np.convolve(q, steps)[:n] + rng.normal(size=n), q, kernel
 
 
+def test_a_response_that_still_rises_has_no_interval_against_its_own_end_and_says_so():
+    r, q, _ = transient(n=4000, permanent=1.4)
+    result = local_projection(r, q, horizons=(0, 5, 20))
+    assert result.peak_horizon == 20
+    assert "1 by construction" in str(result)
+    share, low, high = result.permanent_share(against=0)
+    first, last = result.fit.estimate[[0, 2]]
+    gradient = np.array([-last / first**2, 0.0, 1.0 / first])
+    half = 1.959963984540054 * np.sqrt(gradient @ result.fit.cov @ gradient)
+    assert share == pytest.approx(last / first)
+    assert (low, high) == pytest.approx((share - half, share + half))
+    with pytest.raises(ParameterError, match="horizon"):
+        result.permanent_share(against=3)
+
+
 def test_local_projection_recovers_the_kernel_and_its_permanent_share():
     r, q, kernel = transient(n=20_000)
     result = local_projection(r, q, horizons=(0, 1, 2, 5, 10))

@@ -165,7 +165,7 @@ def test_a_two_way_covariance_that_is_not_positive_is_refused():
     rng = np.random.default_rng(3)
     z = rng.normal(size=500)
     d = 0.1 * z + rng.normal(size=500)
-    with pytest.raises(DataError, match="not positive .* Cluster one way"):
+    with pytest.raises(DataError, match=r"not positive .* Cluster one way"):
         fit_iv(d + rng.normal(size=500), d, z, errors=Clustered(groups=groups))
 
 
