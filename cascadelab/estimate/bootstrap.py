@@ -18,6 +18,7 @@ from cascadelab.estimate.covariance import Clustered, least_squares
 from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.linear import with_constant
 from cascadelab.estimate.record import Record
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def stationary_rows(n_obs: int, mean_block: float, rng: np.random.Generator) -> 
         raise ParameterError(
             f"mean_block is {mean_block!r}; expected a number in [1, {n_obs}]. Pass one."
         )
+    check_generator(rng)
     is_start = rng.random(n_obs) < 1.0 / mean_block
     is_start[0] = True
     starts = rng.integers(0, n_obs, size=n_obs)
@@ -80,6 +82,7 @@ def moving_block_rows(n_obs: int, block: int, rng: np.random.Generator) -> IntAr
     """Row numbers of one moving-block sample, the last block cut to `n_obs` rows."""
     if not 1 <= block <= n_obs:
         raise ParameterError(f"block is {block!r}; expected an integer in [1, {n_obs}]. Pass one.")
+    check_generator(rng)
     starts = rng.integers(0, n_obs - block + 1, size=-(-n_obs // block))
     return np.asarray((starts[:, None] + np.arange(block)).ravel()[:n_obs], dtype=np.int64)
 
@@ -274,6 +277,7 @@ def wild_cluster_test(
 
 def _wild_weights(n_groups: int, rng: np.random.Generator) -> tuple[FloatArray, bool]:
     """Weights of the clusters, one pattern a row, and whether these are all patterns."""
+    check_generator(rng)
     if n_groups > _ENUMERATE_TO:
         return rng.choice((-1.0, 1.0), size=(1999, n_groups)), False
     points = _SIX_POINTS if n_groups <= _SIX_POINTS_TO else (-1.0, 1.0)

@@ -119,6 +119,11 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
         )
     if len(set(names)) != len(names):
         raise DataError(f"{what}: a name is given twice in {list(names)}. Use distinct names.")
+    if "constant" in names:
+        raise DataError(
+            f"{what}: a column is named 'constant'. Expected another name: it is that of the "
+            f"constant, which is added for you. Drop the column or rename it."
+        )
     if not np.isfinite(array).all():
         for position, name in enumerate(names):
             vector(array[:, position], name)
@@ -216,6 +221,13 @@ def assert_predetermined(
         Names the first row whose exposure is stamped at or after its outcome.
     """
     exposure, outcome = np.asarray(exposure_at), np.asarray(outcome_at)
+    for stamps in (exposure, outcome):
+        if stamps.dtype.kind in "USO" and any(isinstance(at, str | bytes) for at in stamps.ravel()):
+            raise DataError(
+                f"{name!r}: times are text ({stamps.ravel()[0]}), whose order is that of letters. "
+                f"Expected numbers or datetimes. Convert them, with "
+                f"pl.Series(...).str.to_datetime() for instance."
+            )
     if exposure.shape != outcome.shape:
         raise DataError(
             f"{name!r}: {exposure.shape} exposure times for {outcome.shape} outcome times. "

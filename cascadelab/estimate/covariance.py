@@ -19,9 +19,11 @@ __all__ = [
     "Robust",
     "bartlett_meat",
     "bartlett_meat_by_lags",
+    "error_kind",
     "label_codes",
     "least_squares",
     "newey_west_lags",
+    "row_error_kind",
     "score_meat",
 ]
 
@@ -99,7 +101,9 @@ class Hac:
     n_lags: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_lags is not None and not (self.n_lags >= 0 and self.n_lags == int(self.n_lags)):
+        given = self.n_lags
+        is_number = isinstance(given, int | float | np.integer) and not isinstance(given, bool)
+        if given is not None and not (is_number and given >= 0 and given % 1 == 0):
             raise ParameterError.out_of_range(self, "n_lags", "an integer of at least 0")
 
     def lags(self, n_obs: int) -> int:
@@ -203,6 +207,34 @@ class Clustered:
 
 
 ErrorKind = Hac | Robust | Clustered
+
+
+def error_kind(errors: ErrorKind | None) -> ErrorKind:
+    """Error kind asked for, ``Hac()`` by default.
+
+    Raises
+    ------
+    ParameterError
+        It is none of the three, such as a word of another library.
+    """
+    if errors is None:
+        return Hac()
+    if not isinstance(errors, ErrorKind):
+        raise ParameterError(
+            f"errors is {errors!r}; expected Hac(), Robust() or Clustered(groups=...). Pass one."
+        )
+    return errors
+
+
+def row_error_kind(errors: Hac | Robust | None) -> Hac | Robust:
+    """Error kind of estimators without clusters, ``Hac()`` by default."""
+    kind = error_kind(errors)
+    if isinstance(kind, Clustered):
+        raise ParameterError(
+            "errors is Clustered; expected Hac() or Robust() for this estimator. Pass one, or "
+            "bootstrap whole clusters."
+        )
+    return kind
 
 
 def bartlett_meat(regressors: FloatArray, residual: FloatArray, n_lags: int) -> FloatArray:

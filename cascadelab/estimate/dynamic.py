@@ -156,7 +156,9 @@ def local_projection(
     r = vector(returns, "returns")
     q = vector(signed_flow, "signed flow", r.size)
     check_moves(q, "signed flow")
-    steps = tuple(int(h) for h in horizons)
+    steps = tuple(horizons)
+    if not all(isinstance(step, int | np.integer) for step in steps):
+        raise ParameterError(f"horizons are {horizons!r}; expected whole numbers of bars.")
     longest = max(steps, default=-1)
     if not steps or list(steps) != sorted(set(steps)) or steps[0] < 0 or n_lags < 0:
         raise ParameterError(f"horizons are {horizons!r}; expected increasing, from 0 on.")
@@ -375,7 +377,7 @@ def propagator(
     rows = np.arange(n_lags, r.size)
     design = np.column_stack([q[rows - lag] for lag in range(n_lags + 1)])
     names = [f"flow, lag {lag}" for lag in range(n_lags + 1)]
-    fit = ols(r[rows], design, names=names, errors=errors or Hac(), labels=Labels())
+    fit = ols(r[rows], design, names=names, errors=errors, labels=Labels())
     summed = np.tril(np.ones((n_lags + 1, n_lags + 1)))
     keep: Any = fit.reach
     return FitResult(

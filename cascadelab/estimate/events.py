@@ -20,6 +20,7 @@ from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.times import ExposureTimes, check_times, stamps
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["matched_flow", "near_miss", "off_book_placebo"]
@@ -166,6 +167,7 @@ def near_miss(
             f"{n_hits} hits and {n_misses} near misses. Expected at least one of each. "
             f"Use more levels, a wider approach or a longer path."
         )
+    check_generator(rng)
     span = (float(marks.min()), float(marks.max()))
     draws = []
     for _ in range(n_placebo):

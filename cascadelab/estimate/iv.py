@@ -25,6 +25,7 @@ from cascadelab.estimate.covariance import (
     ErrorKind,
     Hac,
     bartlett_meat,
+    error_kind,
     least_squares,
     score_meat,
 )
@@ -211,7 +212,7 @@ def two_stage_least_squares(
     come from statsmodels' ``LinearIVGMM``; large ones, and those whose columns differ in size by
     more than a thousand (its sums are not scaled), from cross-products, equal to it.
     """
-    words, kind = labels or IvLabels(), errors or Hac()
+    words, kind = labels or IvLabels(), error_kind(errors)
     return _two_stage(_check(outcome, endogenous, instruments, controls, words), kind, words)
 
 
@@ -385,7 +386,7 @@ def fit_iv(
     >>> 2.0 in fit.anderson_rubin, fit.ols.value("forced flow") > 2.3
     (True, True)
     """
-    words, kind = labels or IvLabels(), errors or Hac()
+    words, kind = labels or IvLabels(), error_kind(errors)
     data = _check(outcome, endogenous, instruments, controls, words)
     fit = _two_stage(data, kind, words)
     strength = effective_f(data.d, data.z, data.base, kind)

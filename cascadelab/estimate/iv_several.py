@@ -21,7 +21,7 @@ from cascadelab.estimate.checks import (
     matrix,
     vector,
 )
-from cascadelab.estimate.covariance import ErrorKind, Hac, least_squares, score_meat
+from cascadelab.estimate.covariance import ErrorKind, error_kind, least_squares, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.record import Record
@@ -207,7 +207,7 @@ def fit_iv_several(
     >>> low < -2.0 < high
     True
     """
-    words, kind = labels or Labels(), errors or Hac()
+    words, kind = labels or Labels(), error_kind(errors)
     data = _check(outcome, regressors, words)
     estimate, cov = _two_stage(data, kind)
     terms = (*data.base_names, *data.d_names)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cascadelab.errors import ConvergenceError, DataError, ParameterError
 from cascadelab.estimate.checks import check_moves, floats, vector
-from cascadelab.estimate.covariance import Hac, Robust, bartlett_meat, score_meat
+from cascadelab.estimate.covariance import Hac, Robust, bartlett_meat, row_error_kind, score_meat
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.warn import SelectionError
 from cascadelab.units import FloatArray, IntArray
@@ -75,7 +75,7 @@ def power_law(
     0.5
     """
     y, flow = _scaled(returns, signed_flow, volatility, volume)
-    kind = errors or Hac()
+    kind = row_error_kind(errors)
     size, sign = np.abs(flow), np.sign(flow)
     check_moves(size[size > 0], "absolute flow")
     logs = np.log(np.where(size > 0, size, 1.0))
@@ -263,7 +263,7 @@ def regularised_square_root(
 
     bounds = (float(np.log(1e-6 * top)), float(np.log(1e4 * top)))
     best = _search(curve, y, np.ones_like(y), bounds, "log crossover")
-    kind = errors or Hac()
+    kind = row_error_kind(errors)
     estimate, cov = _concentrated(curve, y, best, kind)
     crossover = float(np.exp(best))
     chain = np.diag([1.0, crossover])

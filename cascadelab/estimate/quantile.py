@@ -15,7 +15,7 @@ from cascadelab.display import Summary
 from cascadelab.errors import ParameterError
 from cascadelab.estimate.bootstrap import default_block, moving_block_rows
 from cascadelab.estimate.checks import check_independent, check_moves, fraction, matrix, vector
-from cascadelab.estimate.covariance import Hac, Robust, bartlett_meat
+from cascadelab.estimate.covariance import Hac, Robust, bartlett_meat, row_error_kind
 from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test, wald_test
 from cascadelab.estimate.linear import Labels, with_constant
 from cascadelab.estimate.quantile_solver import check_loss, quantile_coefficients
@@ -130,7 +130,10 @@ def quantile_regression(
     words = labels or Labels()
     y, design, terms = _checked(outcome, regressors, names, words.outcome)
     levels = tuple(fraction(float(value), "quantile") for value in quantiles)
-    fits = tuple(_fit_one(y, design, terms, level, errors or Hac(), words) for level in levels)
+    if not levels:
+        raise ParameterError("There are no quantiles; expected one or more in (0, 1). Pass some.")
+    kind = row_error_kind(errors)
+    fits = tuple(_fit_one(y, design, terms, level, kind, words) for level in levels)
     return QuantileFits(quantiles=levels, fits=fits)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.bootstrap import default_block, moving_block_rows
 from cascadelab.estimate.checks import check_moves, floats, vector
 from cascadelab.estimate.hypothesis import HypothesisTest
@@ -174,6 +174,8 @@ def rigobon(
         raise DataError(
             f"{parts[1].size} rows in stress and {parts[0].size} in calm. Expected 20 in each."
         )
+    if n_draws < 20:
+        raise ParameterError(f"n_draws is {n_draws}; expected 20 or more, for the errors.")
     pair = np.vstack([y, q])
     roots = rigobon_roots(*(np.cov(pair[:, part]) for part in parts))
     draws = _bootstrap(pair, parts, rng, n_draws)

@@ -24,11 +24,15 @@ from cascadelab.estimate import (
     exposure_shock,
     exposure_within,
     feed_cap,
+    fit_iv,
     fit_iv_several,
     gain_estimate,
+    gain_from_draws,
+    gain_from_response,
     granular_instrument,
     granular_iv,
     hasbrouck_var,
+    local_projection,
     matched_flow,
     off_book_placebo,
     ols,
@@ -36,10 +40,12 @@ from cascadelab.estimate import (
     power_law,
     pre_trend_test,
     quantile_regression,
+    rigobon,
     rigobon_roots,
     romano_wolf,
     shuffled_blocks_test,
     size_discontinuity,
+    slope_by_depth,
     wild_cluster_test,
 )
 from cascadelab.estimate.hawkes import fit_exponential, log_likelihood
@@ -257,3 +263,58 @@ def test_quantile_errors_on_price_ticks_do_not_depend_on_rounding():
 def test_scaled_bandwidth_errors_name_the_parameter():
     with pytest.raises(ParameterError, match="bandwidth_usd"):
         size_discontinuity(R, abs(Q), cut_usd=1.0, bandwidth_usd=0.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda: ols(R, Q, names=["q"], errors="HC1"), "errors is 'HC1'"),
+        (lambda: fit_iv(R, Q, Z, errors="robust"), "errors is 'robust'"),
+        (
+            lambda: quantile_regression(R, Q, names=["q"], errors=Clustered(groups=GROUP)),
+            "errors is Clustered",
+        ),
+        (lambda: Hac(n_lags="5"), "n_lags"),
+        (lambda: quantile_regression(R, Q, names=["q"], quantiles=[]), "no quantiles"),
+        (lambda: local_projection(R, Q, horizons=(0, 1.5)), "whole numbers"),
+        (lambda: bootstrap(lambda rows: R[rows].mean(), N, rng=5), "rng is 5"),
+        (
+            lambda: wild_cluster_test(R, Q, names=("q",), term="q", groups=GROUP, rng=None),
+            "rng is None",
+        ),
+        (lambda: rigobon(R, Q, regime=Z > 0, rng=rng(), n_draws=1), "n_draws is 1"),
+        (lambda: bunching_test(abs(Q), cut_usd=math.nan), "cut_usd is nan"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_named(call, found):
+    with pytest.raises(ParameterError, match=found):
+        call()
+
+
+def test_times_that_are_text_are_not_ordered_by_their_letters():
+    # "9:30" is after "10:00" as text: a look-ahead would pass, and no look-ahead would not.
+    with pytest.raises(DataError, match="times are text"):
+        assert_predetermined(["10:00"], ["9:30"])
+    with pytest.raises(DataError, match="times are text"):
+        assert_predetermined(pl.Series(["2020-01-10"]), pl.Series(["2020-1-02"]))
+
+
+def test_a_column_cannot_take_the_name_of_the_constant():
+    with pytest.raises(DataError, match="'constant'"):
+        ols(R, Q, names=["constant"])
+
+
+def test_depth_with_too_few_values_names_the_group_that_is_empty():
+    with pytest.raises(DataError, match="Depth group 2 of 3 has no rows"):
+        slope_by_depth(R, Q, np.arange(N) % 10 > 0, times=TIMES)
+
+
+def test_gains_from_too_few_draws_or_numbers_that_are_none_are_refused():
+    with pytest.raises(DataError, match="1 draws of a gain"):
+        gain_from_draws(0.5, [0.4])
+    with pytest.raises(DataError, match="responses and their errors"):
+        gain_from_response((math.inf, 0.1), (1.0, 0.1))
+    with pytest.raises(DataError, match="below 0"):
+        gain_from_response((2.0, -0.1), (1.0, 0.1))
+    with pytest.raises(DataError, match="impact and its error"):
+        gain_estimate(("a", 0.1), 1.0)
