@@ -6,7 +6,7 @@ import numpy as np
 
 from cascadelab.errors import ParameterError
 
-__all__ = ["generator", "spawn"]
+__all__ = ["check_generator", "generator", "spawn"]
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -46,6 +46,14 @@ def spawn(seed: int, n_streams: int) -> list[np.random.Generator]:
     _check_seed(seed)
     children = np.random.SeedSequence(seed).spawn(n_streams)
     return [np.random.default_rng(child) for child in children]
+
+
+def check_generator(rng: np.random.Generator) -> None:
+    """Raise :class:`ParameterError` unless `rng` is a generator; a bare seed is none."""
+    if not isinstance(rng, np.random.Generator):
+        raise ParameterError(
+            f"rng is {rng!r}; expected a numpy.random.Generator. Pass numpy.random.default_rng(0)."
+        )
 
 
 def _check_seed(seed: int) -> None:

@@ -11,6 +11,7 @@ from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.bootstrap import BootstrapResult, default_block
 from cascadelab.estimate.checks import check_independent, check_moves, matrix, vector
 from cascadelab.estimate.linear import with_constant
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["disjoint_block_ols", "disjoint_starts", "moving_block_ols", "moving_starts"]
@@ -18,12 +19,14 @@ __all__ = ["disjoint_block_ols", "disjoint_starts", "moving_block_ols", "moving_
 
 def disjoint_starts(n_obs: int, block: int, n_draws: int, rng: np.random.Generator) -> IntArray:
     """First rows of the drawn disjoint blocks, shape (n_draws, n_obs // block)."""
+    check_generator(rng)
     n_blocks = n_obs // block
     return np.asarray(rng.integers(0, n_blocks, size=(n_draws, n_blocks)) * block)
 
 
 def moving_starts(n_obs: int, block: int, n_draws: int, rng: np.random.Generator) -> IntArray:
     """First rows of the drawn moving blocks, shape (n_draws, ceil(n_obs / block))."""
+    check_generator(rng)
     n_blocks = -(-n_obs // block)
     return rng.integers(0, n_obs - block + 1, size=(n_draws, n_blocks))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import check_independent, fraction, matrix, vector
+from cascadelab.estimate.checks import check_independent, column_lengths, fraction, matrix, vector
 from cascadelab.estimate.covariance import Clustered, least_squares
 from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.linear import with_constant
 from cascadelab.estimate.record import Record
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ __all__ = [
     "wild_cluster_test",
 ]
 
-#: Cluster count up to which all sign patterns are tried instead of drawn.
+#: Cluster count up to which all patterns of signs are tried instead of drawn.
 _ENUMERATE_TO = 12
+#: Cluster count up to which six weights take the place of signs: 2^5 patterns are too few for 5 %.
+_SIX_POINTS_TO = 5
+_SIX_POINTS = tuple(sign * math.sqrt(half / 2.0) for sign in (-1, 1) for half in (1, 2, 3))
 
 
 def default_block(n_obs: int) -> int:
@@ -65,6 +70,7 @@ def stationary_rows(n_obs: int, mean_block: float, rng: np.random.Generator) -> 
         raise ParameterError(
             f"mean_block is {mean_block!r}; expected a number in [1, {n_obs}]. Pass one."
         )
+    check_generator(rng)
     is_start = rng.random(n_obs) < 1.0 / mean_block
     is_start[0] = True
     starts = rng.integers(0, n_obs, size=n_obs)
@@ -76,6 +82,7 @@ def moving_block_rows(n_obs: int, block: int, rng: np.random.Generator) -> IntAr
     """Row numbers of one moving-block sample, the last block cut to `n_obs` rows."""
     if not 1 <= block <= n_obs:
         raise ParameterError(f"block is {block!r}; expected an integer in [1, {n_obs}]. Pass one.")
+    check_generator(rng)
     starts = rng.integers(0, n_obs - block + 1, size=-(-n_obs // block))
     return np.asarray((starts[:, None] + np.arange(block)).ravel()[:n_obs], dtype=np.int64)
 
@@ -216,7 +223,7 @@ def wild_cluster_test(
     groups: npt.ArrayLike,
     rng: np.random.Generator,
 ) -> HypothesisTest:
-    """Wild-cluster bootstrap p-value of one OLS coefficient, null imposed; fit for few clusters.
+    r"""Wild-cluster bootstrap p-value of one OLS coefficient, null imposed; fit for few clusters.
 
     Parameters
     ----------
@@ -232,12 +239,15 @@ def wild_cluster_test(
     Returns
     -------
     HypothesisTest
-        Absolute cluster t-ratio and its bootstrap p-value.
+        Cluster t-ratio and the bootstrap p-value of its size.
 
     Notes
     -----
-    Cameron, Gelbach and Miller (2008): Rademacher signs by cluster on the residuals of the
-    restricted fit; all sign patterns up to 12 clusters, 1,999 draws above.
+    Cameron, Gelbach and Miller (2008): random signs by cluster on the residuals of the restricted
+    fit; all patterns up to 12 clusters, 1,999 draws above. Up to 5 clusters all patterns of the six
+    weights :math:`\pm\sqrt{1/2}, \pm 1, \pm\sqrt{3/2}` (Webb 2023, doi:10.1111/caje.12661), since
+    5 signs allow no p-value below 1/16. The size at 5 % was 0.01 to 0.10 with 3 to 8 clusters.
+    A ratio needs sums over clusters only, whatever the number of patterns.
     """
     y = vector(outcome, "outcome")
     x = with_constant(matrix(regressors, names, y.size, "regressors"))
@@ -245,50 +255,55 @@ def wild_cluster_test(
     check_independent(x, terms, "regressors")
     if term not in names:
         raise ParameterError.unknown("term", term, names)
-    position = terms.index(term)
     codes = Clustered(groups=groups).codes(y.size)
     if codes.ndim != 1:
         raise DataError("Two columns of clusters. Expected one: pass the coarser of the two.")
     n_groups = int(codes.max()) + 1
     if n_groups < 3:
         raise DataError(f"{n_groups} clusters. Expected at least 3. Use other inference.")
-    rest = np.delete(x, position, axis=1)
-    fitted = rest @ least_squares(rest, y)
-    residual = y - fitted
-    if n_groups <= _ENUMERATE_TO:
-        signs = np.array(list(product((-1.0, 1.0), repeat=n_groups)))
-        scheme = "exact"
-    else:
-        signs = rng.choice((-1.0, 1.0), size=(1999, n_groups))
-        scheme = "bootstrap"
-    ratios = _cluster_ratios(
-        x, fitted[:, None] + residual[:, None] * signs.T[codes], codes, position
-    )
-    actual = float(_cluster_ratios(x, y[:, None], codes, position)[0])
-    share = float(np.mean(np.abs(ratios) >= abs(actual) * (1 - 1e-12)))
-    p_value = share if scheme == "exact" else (share * 1999 + 1) / 2000
+    weights, is_exact = _wild_weights(n_groups, rng)
+    ratios = _wild_ratios(y, x, codes, terms.index(term), np.vstack([np.ones(n_groups), weights]))
+    actual, others = float(ratios[0]), np.abs(ratios[1:])
+    share = float(np.mean(others >= abs(actual) * (1 - 1e-9)))
     return HypothesisTest(
         name="wild cluster bootstrap",
         statistic=actual,
         null=f"the coefficient of {term} is 0",
-        distribution="exact" if scheme == "exact" else "bootstrap",
+        distribution="exact" if is_exact else "bootstrap",
         df=(float(n_groups),),
-        p_value=p_value,
+        p_value=share if is_exact else (share * others.size + 1) / (others.size + 1),
     )
 
 
-def _cluster_ratios(
-    design: FloatArray, outcomes: FloatArray, codes: IntArray, position: int
+def _wild_weights(n_groups: int, rng: np.random.Generator) -> tuple[FloatArray, bool]:
+    """Weights of the clusters, one pattern a row, and whether these are all patterns."""
+    check_generator(rng)
+    if n_groups > _ENUMERATE_TO:
+        return rng.choice((-1.0, 1.0), size=(1999, n_groups)), False
+    points = _SIX_POINTS if n_groups <= _SIX_POINTS_TO else (-1.0, 1.0)
+    return np.array(list(product(points, repeat=n_groups))), True
+
+
+def _wild_ratios(
+    y: FloatArray, x: FloatArray, codes: IntArray, position: int, weights: FloatArray
 ) -> FloatArray:
-    """Cluster t-ratios of one coefficient for many outcomes on the same design, shape (m,)."""
+    """Cluster t-ratios of one coefficient, residuals under the null weighted by cluster, (m,)."""
+    n_rows, n_columns = x.shape
+    design = x / column_lengths(x)
+    rest = np.delete(design, position, axis=1)
+    fitted = rest @ least_squares(rest, y)
+    residual = y - fitted
     bread = np.linalg.inv(design.T @ design)
-    estimate = bread @ (design.T @ outcomes)
-    residual = outcomes - design @ estimate
-    weight = design @ bread[position]
-    n_groups = int(codes.max()) + 1
-    sums = np.zeros((n_groups, outcomes.shape[1]))
-    np.add.at(sums, codes, weight[:, None] * residual)
-    n_rows, n_columns = design.shape
+    pull = design @ bread[position]
+    n_groups = weights.shape[1]
+
+    def sums(values: FloatArray) -> FloatArray:
+        return np.column_stack(
+            [np.bincount(codes, column, minlength=n_groups) for column in values.T]
+        )
+
+    estimate = (fitted @ design + weights @ sums(design * residual[:, None])) @ bread
+    of_fit, of_residual = sums(pull[:, None] * np.column_stack([fitted, residual])).T
+    left = of_fit + weights * of_residual - estimate @ sums(pull[:, None] * design).T
     factor = n_groups / (n_groups - 1.0) * (n_rows - 1.0) / (n_rows - n_columns)
-    spread = np.sqrt(factor * np.sum(sums**2, axis=0))
-    return np.asarray(estimate[position] / spread)
+    return np.asarray(estimate[:, position] / np.sqrt(factor * np.sum(left**2, axis=1)))

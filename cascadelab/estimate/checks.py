@@ -24,14 +24,21 @@ __all__ = [
     "column_lengths",
     "columns",
     "control_columns",
+    "floats",
     "fraction",
     "matrix",
     "vector",
 ]
 
 
-def _floats(values: npt.ArrayLike, what: str) -> FloatArray:
-    """Return real numbers as floats; text, dates, complex numbers and masked rows are refused."""
+def floats(values: npt.ArrayLike, what: str) -> FloatArray:
+    """Return real numbers as floats, of any shape; NaN and infinity stay.
+
+    Raises
+    ------
+    DataError
+        Text, dates, complex numbers or masked rows.
+    """
     if np.ma.is_masked(values):
         raise DataError(
             f"{what}: some rows are masked. Expected every row to count. Drop the masked rows on "
@@ -71,7 +78,7 @@ def vector(values: npt.ArrayLike, name: str, n_rows: int | None = None) -> Float
     NonFiniteError
         NaN or infinity, with the first row.
     """
-    array = _floats(values, repr(name))
+    array = floats(values, repr(name))
     if array.ndim != 1:
         raise DataError(
             f"{name!r} has shape {array.shape}. Expected one dimension. Pass one column."
@@ -100,7 +107,7 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
     NonFiniteError
         NaN or infinity, with column and first row.
     """
-    array = _floats(values, what)
+    array = floats(values, what)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[0] != n_rows:
@@ -112,6 +119,11 @@ def matrix(values: npt.ArrayLike, names: Sequence[str], n_rows: int, what: str) 
         )
     if len(set(names)) != len(names):
         raise DataError(f"{what}: a name is given twice in {list(names)}. Use distinct names.")
+    if "constant" in names:
+        raise DataError(
+            f"{what}: a column is named 'constant'. Expected another name: it is that of the "
+            f"constant, which is added for you. Drop the column or rename it."
+        )
     if not np.isfinite(array).all():
         for position, name in enumerate(names):
             vector(array[:, position], name)
@@ -209,6 +221,13 @@ def assert_predetermined(
         Names the first row whose exposure is stamped at or after its outcome.
     """
     exposure, outcome = np.asarray(exposure_at), np.asarray(outcome_at)
+    for stamps in (exposure, outcome):
+        if stamps.dtype.kind in "USO" and any(isinstance(at, str | bytes) for at in stamps.ravel()):
+            raise DataError(
+                f"{name!r}: times are text ({stamps.ravel()[0]}), whose order is that of letters. "
+                f"Expected numbers or datetimes. Convert them, with "
+                f"pl.Series(...).str.to_datetime() for instance."
+            )
     if exposure.shape != outcome.shape:
         raise DataError(
             f"{name!r}: {exposure.shape} exposure times for {outcome.shape} outcome times. "

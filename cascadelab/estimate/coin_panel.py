@@ -101,7 +101,7 @@ def cross_section(
         names += words_of
         columns += list(extra.T)
     x = np.column_stack(columns)
-    codes = [label_codes(coin, "coin"), label_codes(time, "time")]
+    codes = [label_codes(coin, "coin", y.size), label_codes(time, "time", y.size)]
     kind = Clustered(groups=np.column_stack(codes))
     left = within(np.column_stack([y, x]), codes)
     for position, name in enumerate(names, start=1):
@@ -121,6 +121,7 @@ def cross_section(
         cov_type=full.cov_type,
         units=(f"{words.outcome_unit} per unit of exposure", *("",) * (len(names) - 1)),
         sample=words.sample,
+        df_resid=full.df_resid,
         notes=("Errors do not count the absorbed effects as parameters.",),
     )
     return IdentifiedEstimate(

@@ -19,9 +19,11 @@ __all__ = [
     "Robust",
     "bartlett_meat",
     "bartlett_meat_by_lags",
+    "error_kind",
     "label_codes",
     "least_squares",
     "newey_west_lags",
+    "row_error_kind",
     "score_meat",
 ]
 
@@ -29,15 +31,21 @@ __all__ = [
 _BLOCK = 8192
 
 
-def label_codes(labels: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
-    """Integer codes of labels of any type, shape (n,).
+def label_codes(labels: npt.ArrayLike, what: str, n_obs: int) -> npt.NDArray[np.int64]:
+    """Integer codes of labels of any type, shape (n_obs,).
 
     Raises
     ------
     DataError
-        A label is missing (None, NaN or NaT), or labels of several types cannot be ordered.
+        There is not one label per row, one is missing (None, NaN or NaT), or labels of several
+        types cannot be ordered.
     """
     values = np.asarray(labels)
+    if values.shape != (n_obs,):
+        raise DataError(
+            f"{what}: labels of shape {values.shape}. Expected ({n_obs},), one label per row. "
+            f"Align them."
+        )
     is_missing = np.zeros(values.shape, dtype=bool)
     if values.dtype.kind in "fmM":
         is_missing = np.isnan(values)
@@ -93,7 +101,9 @@ class Hac:
     n_lags: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_lags is not None and not (self.n_lags >= 0 and self.n_lags == int(self.n_lags)):
+        given = self.n_lags
+        is_number = isinstance(given, int | float | np.integer) and not isinstance(given, bool)
+        if given is not None and not (is_number and given >= 0 and given % 1 == 0):
             raise ParameterError.out_of_range(self, "n_lags", "an integer of at least 0")
 
     def lags(self, n_obs: int) -> int:
@@ -105,6 +115,10 @@ class Hac:
             )
         warn_long_lag(count, n_obs)
         return count
+
+    def df_resid(self, n_obs: int) -> float | None:
+        """None: ratios are compared with the normal distribution."""
+        return None
 
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words, with the lag rule."""
@@ -121,6 +135,10 @@ class Hac:
 class Robust:
     """Heteroskedasticity-robust errors, HC1."""
 
+    def df_resid(self, n_obs: int) -> float | None:
+        """None: ratios are compared with the normal distribution."""
+        return None
+
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words."""
         return "heteroskedasticity-robust (HC1)"
@@ -134,6 +152,10 @@ class Robust:
 class Clustered:
     """Cluster-robust errors, one-way or two-way, with statsmodels' small-sample correction.
 
+    Ratios are compared with Student's t with one degree of freedom less than clusters (Cameron and
+    Miller 2015, doi:10.3368/jhr.50.2.317): normal intervals held the truth in 0.86 of samples of 10
+    clusters.
+
     Parameters
     ----------
     groups : array_like of shape (n,) or (n, 2)
@@ -145,18 +167,22 @@ class Clustered:
     def codes(self, n_obs: int) -> npt.NDArray[np.int64]:
         """Integer labels, shape (n,) or (n, 2)."""
         labels = np.asarray(self.groups)
-        if labels.shape[0] != n_obs or labels.ndim > 2 or labels.shape[1:] not in ((), (1,), (2,)):
+        if labels.shape not in ((n_obs,), (n_obs, 1), (n_obs, 2)):
             raise DataError(
                 f"Clusters have shape {labels.shape}. Expected ({n_obs},) or ({n_obs}, 2). "
                 f"Give one or two labels per row."
             )
-        coded = [label_codes(part, "Cluster label") for part in labels.reshape(n_obs, -1).T]
+        coded = [label_codes(part, "Cluster label", n_obs) for part in labels.reshape(n_obs, -1).T]
         return coded[0] if len(coded) == 1 else np.column_stack(coded)
 
     def counts(self, n_obs: int) -> list[int]:
         """Clusters in each direction."""
         codes = self.codes(n_obs).reshape(n_obs, -1)
         return [int(column.max()) + 1 for column in codes.T]
+
+    def df_resid(self, n_obs: int) -> float | None:
+        """Clusters in the direction that has fewest, less one."""
+        return float(min(self.counts(n_obs)) - 1)
 
     def words(self, n_obs: int) -> str:
         """Covariance estimator in words, with the cluster counts."""
@@ -165,15 +191,50 @@ class Clustered:
         return f"{way}cluster-robust, {' x '.join(map(str, counts))} clusters"
 
     def statsmodels_options(self, n_obs: int) -> dict[str, Any]:
-        """Return the arguments of ``OLS.fit``; warns below 30 clusters."""
-        fewest = min(self.counts(n_obs))
-        if fewest < 2:
+        r"""Return the arguments of ``OLS.fit``; warns below 30 clusters, or as good as below.
+
+        G clusters of unequal sizes :math:`n_g` weigh as
+        :math:`(\sum n_g)^2 / \sum n_g^2` equal ones.
+        """
+        codes = self.codes(n_obs)
+        sizes = [np.bincount(column) for column in codes.reshape(n_obs, -1).T]
+        if min(size.size for size in sizes) < 2:
             raise DataError("One cluster only. Expected at least two. Use HAC errors instead.")
-        warn_few_clusters(fewest)
-        return {"cov_type": "cluster", "cov_kwds": {"groups": self.codes(n_obs)}}
+        worth = [float(n_obs) ** 2 / float(size @ size) for size in sizes]
+        fewest = int(np.argmin(worth))
+        warn_few_clusters(sizes[fewest].size, worth[fewest])
+        return {"cov_type": "cluster", "cov_kwds": {"groups": codes}}
 
 
 ErrorKind = Hac | Robust | Clustered
+
+
+def error_kind(errors: ErrorKind | None) -> ErrorKind:
+    """Error kind asked for, ``Hac()`` by default.
+
+    Raises
+    ------
+    ParameterError
+        It is none of the three, such as a word of another library.
+    """
+    if errors is None:
+        return Hac()
+    if not isinstance(errors, ErrorKind):
+        raise ParameterError(
+            f"errors is {errors!r}; expected Hac(), Robust() or Clustered(groups=...). Pass one."
+        )
+    return errors
+
+
+def row_error_kind(errors: Hac | Robust | None) -> Hac | Robust:
+    """Error kind of estimators without clusters, ``Hac()`` by default."""
+    kind = error_kind(errors)
+    if isinstance(kind, Clustered):
+        raise ParameterError(
+            "errors is Clustered; expected Hac() or Robust() for this estimator. Pass one, or "
+            "bootstrap whole clusters."
+        )
+    return kind
 
 
 def bartlett_meat(regressors: FloatArray, residual: FloatArray, n_lags: int) -> FloatArray:

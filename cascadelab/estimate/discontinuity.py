@@ -124,6 +124,7 @@ def size_discontinuity(
     y = vector(outcome, words.outcome)
     size = vector(size_usd, "size", y.size)
     check_moves(size, "size")
+    _check_cut(cut_usd)
     width = bandwidth_usd
     if width is None:
         width = 1.84 * float(size.std(ddof=1)) * y.size ** (-0.2)
@@ -153,6 +154,11 @@ def size_discontinuity(
         ),
         tests=(bunching_test(size, cut_usd=cut_usd),),
     )
+
+
+def _check_cut(cut_usd: float) -> None:
+    if not math.isfinite(cut_usd):
+        raise ParameterError(f"cut_usd is {cut_usd!r}; expected a finite size in USD. Pass one.")
 
 
 def _check_width(bandwidth_usd: float) -> None:
@@ -201,6 +207,7 @@ def bunching_test(
     """
     size = vector(size_usd, "size")
     check_moves(size, "size")
+    _check_cut(cut_usd)
     if bandwidth_usd is not None:
         _check_width(bandwidth_usd)
     name, null = "bunching", "the density of sizes is continuous at the cut"

@@ -56,16 +56,27 @@ class LocalProjection(Record):
         """Horizon of the largest response in size."""
         return self.horizons[int(np.argmax(np.abs(self.fit.estimate)))]
 
-    def permanent_share(self, level: float = 0.95) -> tuple[float, float, float]:
+    def permanent_share(
+        self, level: float = 0.95, *, against: int | None = None
+    ) -> tuple[float, float, float]:
         """Response at the longest horizon over that at the peak, with its interval.
+
+        Parameters
+        ----------
+        level : float
+        against : int or None
+            Horizon to divide by, fixed beforehand; None takes the peak that the data show.
 
         Returns
         -------
         share, low, high : float
-            Delta method with the joint covariance; NaN bounds where the peak is the longest
-            horizon (the share is then 1 by construction).
+            Delta method with the joint covariance; NaN bounds where the longest horizon is divided
+            by itself (the share is then 1 by construction).
         """
-        last, peak = len(self.horizons) - 1, self.horizons.index(self.peak_horizon)
+        top_at = self.peak_horizon if against is None else against
+        if top_at not in self.horizons:
+            raise ParameterError.unknown("horizon", str(top_at), map(str, self.horizons))
+        last, peak = len(self.horizons) - 1, self.horizons.index(top_at)
         top, end = float(self.fit.estimate[peak]), float(self.fit.estimate[last])
         share = end / top
         if last == peak:
@@ -91,12 +102,15 @@ class LocalProjection(Record):
     def summary(self) -> Summary:
         """Return peak, permanent share and the response."""
         share, low, high = self.permanent_share()
+        words = f"{share:.3g}, 95 % interval [{low:.3g}, {high:.3g}]"
+        if math.isnan(low):
+            words = "1 by construction: the peak is the longest horizon; look further or fix a peak"
         rows: list[tuple[str, object]] = [
             ("unit", self.unit),
             ("observations", self.fit.n_obs),
             ("covariance", self.fit.cov_type),
             ("peak at horizon", self.peak_horizon),
-            ("permanent share", f"{share:.3g}, 95 % interval [{low:.3g}, {high:.3g}]"),
+            ("permanent share", words),
         ]
         return Summary(title="Local projection", rows=rows, frame=self.to_frame())
 
@@ -142,7 +156,9 @@ def local_projection(
     r = vector(returns, "returns")
     q = vector(signed_flow, "signed flow", r.size)
     check_moves(q, "signed flow")
-    steps = tuple(int(h) for h in horizons)
+    steps = tuple(horizons)
+    if not all(isinstance(step, int | np.integer) for step in steps):
+        raise ParameterError(f"horizons are {horizons!r}; expected whole numbers of bars.")
     longest = max(steps, default=-1)
     if not steps or list(steps) != sorted(set(steps)) or steps[0] < 0 or n_lags < 0:
         raise ParameterError(f"horizons are {horizons!r}; expected increasing, from 0 on.")
@@ -361,7 +377,7 @@ def propagator(
     rows = np.arange(n_lags, r.size)
     design = np.column_stack([q[rows - lag] for lag in range(n_lags + 1)])
     names = [f"flow, lag {lag}" for lag in range(n_lags + 1)]
-    fit = ols(r[rows], design, names=names, errors=errors or Hac(), labels=Labels())
+    fit = ols(r[rows], design, names=names, errors=errors, labels=Labels())
     summed = np.tril(np.ones((n_lags + 1, n_lags + 1)))
     keep: Any = fit.reach
     return FitResult(

@@ -10,6 +10,7 @@ from cascadelab.estimate.checks import (
     assert_predetermined,
     check_moves,
     control_columns,
+    floats,
     matrix,
     vector,
 )
@@ -19,6 +20,7 @@ from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
 from cascadelab.estimate.times import ExposureTimes, check_times, stamps
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["matched_flow", "near_miss", "off_book_placebo"]
@@ -78,6 +80,7 @@ def off_book_placebo(
         cov_type=fit.cov_type,
         units=(unit,) * 3,
         sample=words.sample,
+        df_resid=fit.df_resid,
     )
     return IdentifiedEstimate(
         design="S5 off-book placebo",
@@ -164,6 +167,7 @@ def near_miss(
             f"{n_hits} hits and {n_misses} near misses. Expected at least one of each. "
             f"Use more levels, a wider approach or a longer path."
         )
+    check_generator(rng)
     span = (float(marks.min()), float(marks.max()))
     draws = []
     for _ in range(n_placebo):
@@ -285,8 +289,13 @@ def matched_flow(
     matches each; :math:`\hat\sigma_j^2` is half the squared gap to the nearest other non-forced
     trade. Abadie and Imbens (2006), doi:10.1111/j.1468-0262.2006.00655.x.
     """
-    values = np.asarray(responses, dtype=np.float64)
+    values = floats(responses, "responses")
     values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise DataError(
+            f"responses have shape {values.shape}. Expected (n,) or (n, n_horizons). Pass one row "
+            f"per trade."
+        )
     forced = np.asarray(is_forced)
     if forced.dtype != np.bool_ or forced.shape != (len(values),):
         raise DataError("is_forced is not a mask of the trades. Expected booleans, one per trade.")
@@ -324,6 +333,7 @@ def matched_flow(
         n_obs=treated.size,
         cov_type=f"{kind.words(treated.size)}, plus the variance of matches used more than once",
         units=("fraction",) * estimate.size,
+        df_resid=kind.df_resid(treated.size),
     )
     return IdentifiedEstimate(
         design="S7 matched non-forced flow",

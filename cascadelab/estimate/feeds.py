@@ -13,6 +13,7 @@ import polars as pl
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import vector
+from cascadelab.estimate.covariance import label_codes
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
@@ -105,12 +106,9 @@ def feed_cap(
         Feed rule in words, for print.
     """
     times = vector(times_s, "times")
-    labels = np.asarray(keys)
-    if labels.shape != times.shape:
-        raise DataError("keys do not give one symbol per record. Expected shape (n,).")
     if not window_s > 0:
         raise ParameterError(f"window_s is {window_s!r}; expected a positive number of seconds.")
-    codes = np.unique(labels, return_inverse=True)[1]
+    codes = label_codes(keys, "keys", times.size)
     order = np.lexsort((times, codes))
     same = codes[order][1:] == codes[order][:-1]
     gaps = np.diff(times[order])[same]
@@ -144,15 +142,32 @@ def capture_ratio(listed_base: npt.ArrayLike, open_interest_base: npt.ArrayLike)
     Returns
     -------
     float
-        Fraction; voluntary closing lowers it, so that it is a lower bound of the capture.
+        Fraction of at most 1. Voluntary closing lowers it, new positions of the same bar raise
+        it: a lower bound of the capture only where few positions are opened.
+
+    Raises
+    ------
+    DataError
+        A figure is negative, open interest never fell, or more was listed than it fell.
     """
     listed = vector(listed_base, "listed liquidations")
     interest = vector(open_interest_base, "open interest", listed.size + 1)
+    for values, name in ((listed, "listed liquidations"), (interest, "open interest")):
+        if (values < 0).any():
+            row = int((values < 0).argmax())
+            raise DataError(f"{name!r}, row {row} is {values[row]:g}. Expected at least 0.")
     fall = -np.diff(interest)
     falls = fall > 0
     if not falls.any():
         raise DataError("Open interest never fell. Expected a fall in some bar. Check the series.")
-    return float(listed[falls].sum() / fall[falls].sum())
+    ratio = float(listed[falls].sum() / fall[falls].sum())
+    if ratio > 1.0 + 1e-9:
+        raise DataError(
+            f"Listed liquidations are {ratio:.4g} times the fall of open interest. Expected "
+            f"at most 1. New positions hide part of the fall, or the units differ: use shorter "
+            f"bars, or bring both to base units."
+        )
+    return ratio
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -220,7 +220,7 @@ def gain_estimate(
         sign = 1.0 if impact.term in _POSITIVE_TERMS else -1.0
         slope, error = sign * impact.estimate, impact.std_error
     else:
-        slope, error = float(impact[0]), float(impact[1])
+        slope, error = vector(impact, "impact and its error", 2).tolist()
     if error < 0 or density_std_error < 0:
         raise DataError(
             f"Standard errors {error:g} and {density_std_error:g}. Expected none below 0. "
@@ -241,6 +241,11 @@ def gain_from_draws(
 ) -> Gain:
     """Gain with the percentile interval of bootstrap draws of shape (n_draws,)."""
     sample = vector(draws, "draws of the gain")
+    if sample.size < 20 or not math.isfinite(value):
+        raise DataError(
+            f"{sample.size} draws of a gain of {value:g}. Expected 20 or more and a finite gain. "
+            f"Draw more."
+        )
     tail = 0.5 * (1.0 - fraction(level, "level"))
     low, high = (float(end) for end in np.quantile(sample, [tail, 1.0 - tail]))
     return Gain(
@@ -404,6 +409,12 @@ def gain_from_response(
     >>> gain_from_response((2.0, 0.0), (1.0, 0.0)).value
     0.5
     """
+    numbers = vector([*total, *direct], "responses and their errors")
+    if (numbers[[1, 3]] < 0).any():
+        raise DataError(
+            f"Standard errors {total[1]:g} and {direct[1]:g}. Expected none below 0. Check their "
+            f"order."
+        )
     if not total[0] * direct[0] > 0:
         raise DataError(
             f"Responses {total[0]:g} and {direct[0]:g}. Expected the same sign, not 0. "

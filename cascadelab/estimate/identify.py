@@ -11,7 +11,7 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate.checks import control_columns, fraction, matrix, vector
+from cascadelab.estimate.checks import control_columns, floats, fraction, matrix, vector
 from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.iv import IvFit, IvLabels, fit_iv
@@ -239,7 +239,7 @@ def exposure_within(
     """
     fraction(reach_fraction, "reach_fraction")
     marks = vector(prices, "prices")
-    levels = np.asarray(liquidation_prices, dtype=np.float64)
+    levels = floats(liquidation_prices, "liquidation prices")
     sizes = vector(quantities_base, "quantities", levels.size)
     if (marks <= 0).any() or (sizes < 0).any():
         raise DataError("A price is not positive or a quantity negative. Expected neither.")
@@ -351,11 +351,11 @@ def granular_instrument(account_flows: npt.ArrayLike, sizes: npt.ArrayLike) -> F
     >>> granular_instrument([[1.0, 0.0], [0.5, 0.5]], [3.0, 1.0]).tolist()
     [0.25, 0.0]
     """
-    flows = np.asarray(account_flows, dtype=np.float64)
+    flows = floats(account_flows, "account flows")
     if flows.ndim != 2 or flows.shape[1] < 2:
         raise DataError(f"account flows have shape {flows.shape}. Expected (n_bars, 2 or more).")
     flows = matrix(flows, [f"account {i}" for i in range(flows.shape[1])], len(flows), "flows")
-    given = np.asarray(sizes, dtype=np.float64)
+    given = floats(sizes, "sizes")
     if given.shape not in (flows.shape, flows.shape[1:]):
         raise DataError(
             f"sizes have shape {given.shape}. Expected {flows.shape[1:]} or {flows.shape}, one "

@@ -25,6 +25,7 @@ from cascadelab.estimate.covariance import (
     ErrorKind,
     Hac,
     bartlett_meat,
+    error_kind,
     least_squares,
     score_meat,
 )
@@ -211,7 +212,7 @@ def two_stage_least_squares(
     come from statsmodels' ``LinearIVGMM``; large ones, and those whose columns differ in size by
     more than a thousand (its sums are not scaled), from cross-products, equal to it.
     """
-    words, kind = labels or IvLabels(), errors or Hac()
+    words, kind = labels or IvLabels(), error_kind(errors)
     return _two_stage(_check(outcome, endogenous, instruments, controls, words), kind, words)
 
 
@@ -244,6 +245,7 @@ def _two_stage(data: _Arrays, kind: ErrorKind, words: IvLabels) -> FitResult:
         cov_type=kind.words(data.y.size),
         units=(words.outcome_unit, *("",) * n_controls, words.slope_unit),
         sample=words.sample,
+        df_resid=kind.df_resid(data.y.size),
         facts=(("instruments", ", ".join(data.z_names)),),
         reach=reach,
     )
@@ -384,7 +386,7 @@ def fit_iv(
     >>> 2.0 in fit.anderson_rubin, fit.ols.value("forced flow") > 2.3
     (True, True)
     """
-    words, kind = labels or IvLabels(), errors or Hac()
+    words, kind = labels or IvLabels(), error_kind(errors)
     data = _check(outcome, endogenous, instruments, controls, words)
     fit = _two_stage(data, kind, words)
     strength = effective_f(data.d, data.z, data.base, kind)

@@ -17,10 +17,11 @@ from cascadelab.estimate.checks import (
     check_independent,
     check_moves,
     column_lengths,
+    floats,
     matrix,
     vector,
 )
-from cascadelab.estimate.covariance import ErrorKind, Hac, least_squares, score_meat
+from cascadelab.estimate.covariance import ErrorKind, error_kind, least_squares, score_meat
 from cascadelab.estimate.hypothesis import HypothesisTest, frame_of_tests
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.record import Record
@@ -206,7 +207,7 @@ def fit_iv_several(
     >>> low < -2.0 < high
     True
     """
-    words, kind = labels or Labels(), errors or Hac()
+    words, kind = labels or Labels(), error_kind(errors)
     data = _check(outcome, regressors, words)
     estimate, cov = _two_stage(data, kind)
     terms = (*data.base_names, *data.d_names)
@@ -220,6 +221,7 @@ def fit_iv_several(
         cov_type=kind.words(data.y.size),
         units=(words.outcome_unit, *("",) * (len(terms) - 1)),
         sample=words.sample,
+        df_resid=kind.df_resid(data.y.size),
         facts=(("instruments", ", ".join(data.z_names)),),
     )
     strengths = tuple(_underidentified(data, position, kind) for position in range(data.d.shape[1]))
@@ -259,7 +261,7 @@ def _check(outcome: npt.ArrayLike, regressors: SeveralRegressors, words: Labels)
     }
     columns, names = {}, {}
     for kind, (given, called) in parts.items():
-        values = np.empty((y.size, 0)) if given is None else np.asarray(given, dtype=np.float64)
+        values = np.empty((y.size, 0)) if given is None else floats(given, f"{kind} columns")
         values = values[:, None] if values.ndim == 1 else values
         count = values.shape[1] if values.ndim == 2 else 0
         names[kind] = tuple(called) or tuple(f"{kind} {i + 1}" for i in range(count))

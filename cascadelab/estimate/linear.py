@@ -17,7 +17,7 @@ from cascadelab.estimate.checks import (
     matrix,
     vector,
 )
-from cascadelab.estimate.covariance import Clustered, ErrorKind, Hac, score_meat
+from cascadelab.estimate.covariance import Clustered, ErrorKind, error_kind, score_meat
 from cascadelab.estimate.hypothesis import wald_test
 from cascadelab.estimate.result import FitResult
 from cascadelab.units import FloatArray
@@ -106,7 +106,7 @@ def ols(
     >>> round(ols(2 * flow + np.tile([0.1, -0.1], 20), flow, names=["flow"]).value("flow"), 2)
     2.0
     """
-    kind, words = errors or Hac(), labels or Labels()
+    kind, words = error_kind(errors), labels or Labels()
     y = vector(outcome, words.outcome)
     x = matrix(regressors, names, y.size, "regressors")
     check_moves(y, words.outcome)
@@ -130,6 +130,7 @@ def ols(
         cov_type=kind.words(y.size),
         units=units,
         sample=words.sample,
+        df_resid=kind.df_resid(y.size),
         facts=(("R-squared", r_squared),),
         reach=reach,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import DataError
-from cascadelab.estimate.checks import vector
+from cascadelab.estimate.checks import floats, vector
 from cascadelab.units import FloatArray
 
 __all__ = ["holm", "romano_wolf"]
@@ -65,7 +65,7 @@ def romano_wolf(t_values: npt.ArrayLike, null_draws: npt.ArrayLike) -> FloatArra
     Romano and Wolf (2005, 2016), doi:10.1198/016214504000000539.
     """
     t = np.abs(vector(t_values, "t-ratios"))
-    draws = np.abs(np.asarray(null_draws, dtype=np.float64))
+    draws = np.abs(floats(null_draws, "null draws"))
     if (
         draws.ndim != 2
         or draws.shape[1] != t.size

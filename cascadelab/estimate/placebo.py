@@ -10,6 +10,7 @@ from cascadelab.estimate.checks import check_moves, control_columns, vector
 from cascadelab.estimate.covariance import ErrorKind, least_squares
 from cascadelab.estimate.hypothesis import HypothesisTest, wald_test
 from cascadelab.estimate.linear import ols
+from cascadelab.rng import check_generator
 from cascadelab.units import FloatArray
 
 __all__ = ["opposite_side_test", "pre_trend_test", "shuffled_blocks_test"]
@@ -119,6 +120,7 @@ def shuffled_blocks_test(
 
 
 def _shuffled(n_blocks: int, block: int, rng: np.random.Generator) -> FloatArray:
+    check_generator(rng)
     starts = rng.permutation(n_blocks) * block
     return np.asarray((starts[:, None] + np.arange(block)).ravel())
 

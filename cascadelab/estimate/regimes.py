@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import ParameterError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import check_moves, vector
 from cascadelab.estimate.covariance import ErrorKind
 from cascadelab.estimate.hypothesis import wald_test
@@ -66,6 +66,11 @@ def slope_by_depth(
     group = np.searchsorted(cuts, depth, side="right")
     masks = [(group == number).astype(np.float64) for number in range(n_groups)]
     for number, mask in enumerate(masks):
+        if not mask.any():
+            raise DataError(
+                f"Depth group {number + 1} of {n_groups} has no rows: depth has too few distinct "
+                f"values. Expected rows in every group. Pass fewer groups."
+            )
         check_moves(flow[mask > 0], f"signed flow at depth {number + 1}")
     shifts = np.column_stack(masks[1:])
     slopes = np.column_stack([mask * flow for mask in masks])

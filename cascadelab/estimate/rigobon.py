@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.bootstrap import default_block, moving_block_rows
-from cascadelab.estimate.checks import check_moves, vector
+from cascadelab.estimate.checks import check_moves, floats, vector
 from cascadelab.estimate.hypothesis import HypothesisTest
 from cascadelab.estimate.identify import IdentifiedEstimate
 from cascadelab.estimate.linear import Labels, ols
@@ -81,7 +81,7 @@ def rigobon_roots(calm: npt.ArrayLike, stress: npt.ArrayLike) -> RigobonRoots:
     >>> round(roots.impact, 9), round(roots.response, 9), round(roots.other_impact, 9)
     (0.8, 0.5, 2.0)
     """
-    first, second = np.asarray(calm, dtype=np.float64), np.asarray(stress, dtype=np.float64)
+    first, second = _square(calm, "calm"), _square(stress, "stress")
     a1, b1, c1 = float(first[0, 0]), float(first[0, 1]), float(first[1, 1])
     a2, b2, c2 = float(second[0, 0]), float(second[0, 1]), float(second[1, 1])
     square, linear, rest = c1 * b2 - c2 * b1, c1 * a2 - c2 * a1, b1 * a2 - b2 * a1
@@ -114,6 +114,16 @@ def rigobon_roots(calm: npt.ArrayLike, stress: npt.ArrayLike) -> RigobonRoots:
         other_impact=1.0 / response if response else math.inf,
         other_response=1.0 / impact if impact else math.inf,
     )
+
+
+def _square(values: npt.ArrayLike, name: str) -> FloatArray:
+    array = floats(values, f"{name} covariance")
+    if array.shape != (2, 2) or not np.isfinite(array).all():
+        raise DataError(
+            f"The {name} covariance has shape {array.shape}, or holds NaN or infinity. Expected a "
+            f"finite (2, 2) matrix of return and sales. Pass np.cov([returns, sales])."
+        )
+    return array
 
 
 def rigobon(
@@ -164,6 +174,8 @@ def rigobon(
         raise DataError(
             f"{parts[1].size} rows in stress and {parts[0].size} in calm. Expected 20 in each."
         )
+    if n_draws < 20:
+        raise ParameterError(f"n_draws is {n_draws}; expected 20 or more, for the errors.")
     pair = np.vstack([y, q])
     roots = rigobon_roots(*(np.cov(pair[:, part]) for part in parts))
     draws = _bootstrap(pair, parts, rng, n_draws)

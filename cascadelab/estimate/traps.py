@@ -138,7 +138,7 @@ def wardlaw_check(
         y,
         pseudo,
         names=["pseudo-flow"],
-        errors=errors or Hac(),
+        errors=errors,
         labels=Labels(units=("fraction per contract",)),
     )
     error = fit.error("pseudo-flow")

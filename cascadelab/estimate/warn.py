@@ -80,7 +80,7 @@ class EstimateWarning(UserWarning):
 
 
 class FewClustersWarning(EstimateWarning):
-    """Fewer than 30 clusters: cluster-robust errors are too small. Use the wild bootstrap."""
+    """Fewer than 30 clusters, or as good as: their errors are too small. Use the wild bootstrap."""
 
 
 class LongLagWarning(EstimateWarning):
@@ -99,12 +99,14 @@ class WeakInstrumentWarning(EstimateWarning):
     """The effective first-stage F is below 10: read the Anderson–Rubin set, not the t-ratio."""
 
 
-def warn_few_clusters(n_clusters: int, minimum: int = 30) -> None:
-    """Warn when there are fewer clusters than `minimum`."""
-    if n_clusters < minimum:
+def warn_few_clusters(n_clusters: int, worth: float, minimum: int = 30) -> None:
+    """Warn when clusters are worth fewer than `minimum` clusters of equal size."""
+    if worth < minimum:
+        unequal = "" if worth > n_clusters - 1 else f" of sizes worth {worth:.0f} equal ones"
         text = (
-            f"{n_clusters} clusters; cluster-robust errors need about {minimum} and are too small "
-            f"below. Report the wild-cluster bootstrap p-value (wild_cluster_test) instead."
+            f"{n_clusters} clusters{unequal}; cluster-robust errors need about {minimum} and are "
+            f"too small below. Report the wild-cluster bootstrap p-value (wild_cluster_test) "
+            f"instead."
         )
         warnings.warn(text, FewClustersWarning, stacklevel=4)
 

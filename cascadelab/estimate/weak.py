@@ -12,7 +12,7 @@ from cascadelab.display import Summary
 from cascadelab.errors import DataError
 from cascadelab.estimate.checks import column_lengths
 from cascadelab.estimate.covariance import ErrorKind, least_squares, score_meat
-from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
+from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test, wald_test
 from cascadelab.estimate.record import Record
 from cascadelab.estimate.sets import ConfidenceSet, set_below
 from cascadelab.units import FloatArray
@@ -156,6 +156,7 @@ def effective_f(
     slope = orthonormal.T @ target
     left = target - orthonormal @ slope
     meat = score_meat(orthonormal, left, kind, controls.shape[1])
+    _check_definite(meat, "effective first-stage F")
     trace = float(np.trace(meat))
     ceiling, share = 1.0 / worst_bias, float(np.linalg.eigvalsh(meat)[-1]) / trace
     square = float(np.trace(meat @ meat)) / trace**2
@@ -175,24 +176,37 @@ def _reduced(
     instruments: FloatArray,
     controls: FloatArray,
     kind: ErrorKind,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Reduced-form and first-stage slopes with the three blocks of their covariance.
+) -> tuple[float, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Pivot slope, moments of y - pivot d and of d, and the three blocks of their covariance.
 
     The scores take outcome and regressor themselves, not their residuals on the instruments: at
     the slope of the null, y - beta d is the error. Fitted residuals are too small by as many
     directions as there are instruments, which clusters multiply (coverage 0.90 in place of 0.95
-    at 60 clusters and three instruments).
+    at 60 clusters and three instruments). The pivot lies near the answer, so that the error is
+    never the small difference of two large variances.
     """
     orthonormal, _ = np.linalg.qr(residualised(instruments, controls))
     y, d = residualised(outcome, controls), residualised(endogenous, controls)
-    taken = controls.shape[1]
+    taken, pi = controls.shape[1], orthonormal.T @ d
+    pivot = float(pi @ (orthonormal.T @ y)) / float(pi @ pi)
+    y = y - pivot * d
     v_yy = score_meat(orthonormal, y, kind, taken)
     v_dd = score_meat(orthonormal, d, kind, taken)
     # By polarisation, at equal sizes: return and flow may be many powers of ten apart.
-    ratio = math.sqrt(float(np.trace(v_yy)) / float(np.trace(v_dd) or 1.0)) or 1.0
+    ratio = math.sqrt(abs(float(np.trace(v_yy)) / float(np.trace(v_dd) or 1.0))) or 1.0
     both = score_meat(orthonormal, y / ratio + d, kind, taken)
     cross = 0.5 * ratio * (both - v_yy / ratio**2 - v_dd)
-    return orthonormal.T @ y, orthonormal.T @ d, v_yy, cross, v_dd
+    return pivot, orthonormal.T @ y, pi, v_yy, cross, v_dd
+
+
+def _check_definite(cov: FloatArray, what: str) -> None:
+    """Raise unless one covariance (or each of several) is positive; two-way ones may not be."""
+    ends = np.linalg.eigvalsh(cov)[..., [0, -1]]
+    if not (np.isfinite(ends).all() and (ends[..., 0] >= -1e-8 * np.abs(ends[..., 1])).all()):
+        raise DataError(
+            f"{what}: the covariance is not positive ({float(ends[..., 0].min()):.3g}), as happens "
+            f"with few clusters each way. Expected more clusters. Cluster one way."
+        )
 
 
 def _is_short_of_clusters(cov: FloatArray) -> bool:
@@ -214,14 +228,14 @@ def anderson_rubin_test(
     value: float = 0.0,
 ) -> HypothesisTest:
     """Anderson–Rubin test that the slope is `value`; valid however weak the instruments."""
-    gamma, pi, v_yy, cross, v_dd = _reduced(outcome, endogenous, instruments, controls, kind)
-    gap = gamma - value * pi
-    cov = v_yy - 2.0 * value * cross + value**2 * v_dd
+    orthonormal, _ = np.linalg.qr(residualised(instruments, controls))
+    error = residualised(outcome - value * endogenous, controls)
+    gap, cov = orthonormal.T @ error, score_meat(orthonormal, error, kind, controls.shape[1])
     name, null = "Anderson-Rubin", f"the slope is {value:g}"
     if _is_short_of_clusters(cov):
         return invalid_test(name, null, "the covariance has no full rank (too few clusters)")
     statistic = float(gap @ np.linalg.solve(cov, gap))
-    return HypothesisTest.of(name, statistic, null, "chi2", (float(gamma.size),))
+    return HypothesisTest.of(name, statistic, null, "chi2", (float(gap.size),))
 
 
 def anderson_rubin_set(
@@ -257,10 +271,15 @@ def anderson_rubin_set(
     inequality, solved exactly; more are solved on the whole line by root finding. The
     covariance is that under the null: its scores take :math:`y - \beta d` after the controls, not
     residuals on the instruments (a score test; the fitted ones cover too rarely).
+
+    Raises
+    ------
+    DataError
+        A clustered covariance has no full rank, or (two-way) is not positive.
     """
     from scipy import stats
 
-    gamma, pi, v_yy, cross, v_dd = _reduced(outcome, endogenous, instruments, controls, kind)
+    pivot, gamma, pi, v_yy, cross, v_dd = _reduced(outcome, endogenous, instruments, controls, kind)
     limit = float(stats.chi2.ppf(level, gamma.size))
     name = "Anderson-Rubin set"
     if gamma.size > 1 and (_is_short_of_clusters(v_yy) or _is_short_of_clusters(v_dd)):
@@ -269,14 +288,17 @@ def anderson_rubin_set(
             f"Expected more clusters than instruments. Use fewer instruments or HAC errors."
         )
     if gamma.size == 1:
+        _check_definite(np.block([[v_yy, cross], [cross, v_dd]]), name)
         a = float(pi[0] ** 2 - limit * v_dd[0, 0])
         b = float(-2.0 * (gamma[0] * pi[0] - limit * cross[0, 0]))
         c = float(gamma[0] ** 2 - limit * v_yy[0, 0])
-        return ConfidenceSet(name=name, level=level, intervals=_quadratic_below(a, b, c))
+        below = _quadratic_below(a, b, c)
+        return ConfidenceSet(name=name, level=level, intervals=_moved(below, pivot))
 
     def gap(slopes: FloatArray) -> FloatArray:
         delta = gamma[None, :] - slopes[:, None] * pi[None, :]
         cov = v_yy - slopes[:, None, None] * (2.0 * cross) + slopes[:, None, None] ** 2 * v_dd
+        _check_definite(cov, name)
         solved = np.linalg.solve(cov, delta[..., None])[..., 0]
         return np.asarray(np.einsum("ij,ij->i", delta, solved) - limit)
 
@@ -284,8 +306,14 @@ def anderson_rubin_set(
     strength = float(pi @ weight)
     centre = float(gamma @ weight) / strength
     scale = math.sqrt(float(np.trace(v_yy)) / float(pi @ pi)) + abs(centre) * 0.1
-    intervals = set_below(gap, centre=centre, scale=scale)
-    return ConfidenceSet(name=name, level=level, intervals=intervals)
+    below = set_below(gap, centre=centre, scale=scale)
+    return ConfidenceSet(name=name, level=level, intervals=_moved(below, pivot))
+
+
+def _moved(
+    intervals: tuple[tuple[float, float], ...], by: float
+) -> tuple[tuple[float, float], ...]:
+    return tuple((low + by, high + by) for low, high in intervals)
 
 
 def _quadratic_below(a: float, b: float, c: float) -> tuple[tuple[float, float], ...]:
@@ -371,11 +399,9 @@ def control_function_test(
     bread = np.linalg.inv(full.T @ full)
     estimate = bread @ (full.T @ outcome)
     cov = bread @ score_meat(full, outcome - full @ estimate, kind) @ bread
-    size = left.shape[1]
-    tail, block = estimate[-size:], cov[-size:, -size:]
-    statistic = float(tail @ np.linalg.solve(block, tail))
+    restriction = np.eye(estimate.size)[-left.shape[1] :]
     null = "OLS is consistent: the first-stage residual does not enter"
-    return HypothesisTest.of("Hausman (control function)", statistic, null, "chi2", (float(size),))
+    return wald_test(estimate, cov, restriction, "Hausman (control function)", null)
 
 
 def over_identification_test(

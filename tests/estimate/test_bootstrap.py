@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +94,43 @@ def test_wild_clusters_have_power_and_work_with_many_clusters():
     assert test.distribution == "bootstrap"
     with pytest.raises(DataError, match="2 clusters"):
         wild_cluster_test(y, x, names=("x",), term="x", groups=groups > 9, rng=rng)
+
+
+@pytest.mark.parametrize("n_groups", [4, 7])
+def test_wild_p_value_equals_a_loop_of_refits_over_all_patterns(n_groups):
+    y, x, groups = clustered(np.random.default_rng(5), n_groups=n_groups, size=9)
+    design = sm.add_constant(1e6 * x)
+    points = (-1.0, 1.0)
+    if n_groups == 4:
+        points = tuple(s * root for root in np.sqrt([0.5, 1.0, 1.5]) for s in (-1, 1))
+
+    def ratio(outcome):
+        kind = {"groups": groups, "use_correction": True}
+        return sm.OLS(outcome, design).fit(cov_type="cluster", cov_kwds=kind).tvalues[1]
+
+    actual, left = ratio(y), y - y.mean()
+    patterns = np.array(list(product(points, repeat=n_groups)))
+    draws = [abs(ratio(y.mean() + pattern[groups] * left)) for pattern in patterns]
+    test = wild_cluster_test(
+        y, 1e6 * x, names=("x",), term="x", groups=groups, rng=np.random.default_rng(0)
+    )
+    assert test.statistic == pytest.approx(actual, rel=1e-9)
+    assert test.p_value == pytest.approx(np.mean(np.array(draws) >= abs(actual) * (1 - 1e-9)))
+
+
+def test_five_clusters_can_reject_which_signs_alone_cannot():
+    def share_rejected(slope):
+        found = []
+        for seed in range(150):
+            y, x, groups = clustered(np.random.default_rng(seed), n_groups=5, slope=slope)
+            test = wild_cluster_test(
+                y, x, names=("x",), term="x", groups=groups, rng=np.random.default_rng(0)
+            )
+            found.append(test.is_rejected(0.05))
+        return np.mean(found)
+
+    assert share_rejected(3.0) > 0.6
+    assert share_rejected(0.0) < 0.1
 
 
 def test_holm_equals_the_textbook_numbers():

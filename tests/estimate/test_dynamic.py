@@ -7,17 +7,18 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate import quantile_solver
+from cascadelab.estimate.covariance import Robust, newey_west_lags
 from cascadelab.estimate.dynamic import (
     hasbrouck_var,
     local_projection,
     order_flow_imbalance,
     propagator,
 )
-from cascadelab.estimate.quantile import _sandwich, equal_slopes_test, quantile_regression
+from cascadelab.estimate.quantile import _covariance, equal_slopes_test, quantile_regression
 from cascadelab.estimate.quantile_solver import check_loss, quantile_coefficients
 from cascadelab.estimate.regimes import slope_by_depth
 from cascadelab.estimate.times import ExposureTimes
@@ -31,6 +32,21 @@ def transient(n=8000, permanent=0.3, decay=0.6, seed=0):
     kernel = permanent + (1 - permanent) * decay ** np.arange(80)
     steps = np.diff(kernel, prepend=0.0)
     return np.convolve(q, steps)[:n] + rng.normal(size=n), q, kernel
+
+
+def test_a_response_that_still_rises_has_no_interval_against_its_own_end_and_says_so():
+    r, q, _ = transient(n=4000, permanent=1.4)
+    result = local_projection(r, q, horizons=(0, 5, 20))
+    assert result.peak_horizon == 20
+    assert "1 by construction" in str(result)
+    share, low, high = result.permanent_share(against=0)
+    first, last = result.fit.estimate[[0, 2]]
+    gradient = np.array([-last / first**2, 0.0, 1.0 / first])
+    half = 1.959963984540054 * np.sqrt(gradient @ result.fit.cov @ gradient)
+    assert share == pytest.approx(last / first)
+    assert (low, high) == pytest.approx((share - half, share + half))
+    with pytest.raises(ParameterError, match="horizon"):
+        result.permanent_share(against=3)
 
 
 def test_local_projection_recovers_the_kernel_and_its_permanent_share():
@@ -171,7 +187,7 @@ def test_ties_and_a_perfect_fit_are_solved():
 
 def test_quantile_errors_equal_those_of_statsmodels():
     y, design = heavy(1500)
-    fits = quantile_regression(y, design[:, 1:], names=["a", "b", "c"])
+    fits = quantile_regression(y, design[:, 1:], names=["a", "b", "c"], errors=Robust())
     for quantile in (0.05, 0.25, 0.5):
         ours = fits.at(quantile)
         theirs = ours.statsmodels
@@ -179,13 +195,42 @@ def test_quantile_errors_equal_those_of_statsmodels():
         # Rows on the line have residuals of either sign by rounding; at the same residuals the
         # formula gives the same numbers.
         np.testing.assert_allclose(ours.std_error, theirs.bse, rtol=0.1)
-        same = np.sqrt(np.diag(_sandwich(design, y - design @ theirs.params, quantile)))
+        same = np.sqrt(np.diag(_covariance(design, y - design @ theirs.params, quantile, Robust())))
         np.testing.assert_allclose(same, theirs.bse, rtol=1e-9)
         loss = check_loss(y - design @ theirs.params, quantile)
         assert ours.fact("check loss") <= loss * (1 + 1e-12)
     assert fits.to_frame().height == 16
+    assert "use Hac() for bars" in str(fits)
     with pytest.raises(ParameterError, match="quantile"):
         quantile_regression(y, design[:, 1:], names=["a", "b", "c"], quantiles=[1.0])
+
+
+def test_hac_quantile_errors_are_the_kernel_sandwich_with_dependent_scores():
+    y, design = heavy(600)
+    fit = quantile_regression(y, design[:, 1:], names=["a", "b", "c"], quantiles=[0.25]).at(0.25)
+    u = y - design @ fit.estimate
+    u[np.abs(u) <= 1e-9 * np.abs(y).max()] = 0.0
+    normal = stats.norm.ppf(0.25)
+    width = 600 ** (-1 / 3) * stats.norm.ppf(0.975) ** (2 / 3)
+    width *= (1.5 * stats.norm.pdf(normal) ** 2 / (2 * normal**2 + 1)) ** (1 / 3)
+    reach = stats.norm.ppf(0.25 + width) - stats.norm.ppf(0.25 - width)
+    reach *= min(u.std(), np.subtract(*np.quantile(u, [0.75, 0.25])) / 1.34)
+    kernel = np.where(np.abs(u) < reach, 0.75 * (1 - (u / reach) ** 2), 0.0) / reach
+    bread = np.linalg.inv((design * kernel[:, None]).T @ design)
+    scores, lags = design * (0.25 - (u < 0))[:, None], newey_west_lags(600)
+    meat = scores.T @ scores
+    for lag in range(1, lags + 1):
+        gamma = scores[lag:].T @ scores[:-lag]
+        meat += (1 - lag / (lags + 1)) * (gamma + gamma.T)
+    np.testing.assert_allclose(fit.cov, bread @ meat @ bread, rtol=1e-9)
+    assert "5 lags" in fit.cov_type
+
+
+def test_a_quantile_with_few_rows_beyond_its_line_says_so():
+    y, design = heavy(1500)
+    fits = quantile_regression(y, design[:, 1:2], names=["a"], quantiles=[0.01, 0.05])
+    assert "At 0.01 about 15 rows lie beyond the line" in str(fits)
+    assert not fits.at(0.05).notes
 
 
 def test_equal_slopes_are_rejected_when_the_tail_is_steeper_and_not_otherwise():

@@ -55,6 +55,10 @@ def test_capture_is_measured_against_falls_in_open_interest():
     assert capture_ratio([1.0, 5.0, 2.0], [10.0, 8.0, 9.0, 4.0]) == pytest.approx(3.0 / 7.0)
     with pytest.raises(DataError, match="never fell"):
         capture_ratio([1.0], [1.0, 2.0])
+    with pytest.raises(DataError, match="2 times the fall"):
+        capture_ratio([2.0, 0.0], [10.0, 9.0, 9.5])
+    with pytest.raises(DataError, match="'listed liquidations', row 1 is -3"):
+        capture_ratio([1.0, -3.0], [10.0, 8.0, 7.0])
     with pytest.raises(ParameterError, match="capture_low is 0"):
         capture_bound(
             kyle_slope(np.arange(50.0) ** 2, np.arange(50.0)), "signed flow", capture_low=0

@@ -144,6 +144,31 @@ def test_anderson_rubin_set_is_where_the_test_does_not_reject(n_instruments):
         assert (value in region) == accepted
 
 
+@pytest.mark.parametrize("n_instruments", [1, 3])
+def test_a_slope_known_to_nine_digits_keeps_its_set(n_instruments):
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(500, n_instruments))
+    d, noise = z.sum(axis=1) + rng.normal(size=500), rng.normal(size=500)
+    base = np.ones((500, 1))
+    plain = anderson_rubin_set(2.0 * d + noise, d, z, base, Robust()).intervals[0]
+    tight = anderson_rubin_set(2.0 * d + 1e-8 * noise, d, z, base, Robust()).intervals[0]
+    # The set of y - 2 d scales with the noise; rounding of y is 1e-8 of the noise.
+    np.testing.assert_allclose(
+        np.array(tight) - 2.0, 1e-8 * (np.array(plain) - 2.0), rtol=1e-5, atol=1e-14
+    )
+
+
+@pytest.mark.filterwarnings("ignore::cascadelab.estimate.warn.EstimateWarning")
+def test_a_two_way_covariance_that_is_not_positive_is_refused():
+    groups = np.column_stack([np.arange(500) % 6, np.arange(500) // 100])
+    # Variances of the first stage below zero, by the formula of Cameron, Gelbach and Miller.
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=500)
+    d = 0.1 * z + rng.normal(size=500)
+    with pytest.raises(DataError, match=r"not positive .* Cluster one way"):
+        fit_iv(d + rng.normal(size=500), d, z, errors=Clustered(groups=groups))
+
+
 def test_irrelevant_instruments_give_unbounded_sets_and_a_warning():
     kinds = set()
     for seed in range(40):

@@ -10,7 +10,16 @@ import pytest
 import statsmodels.api as sm
 
 from cascadelab.errors import DataError, ParameterError
-from cascadelab.estimate import Clustered, Hac, Labels, Robust, compare_fits, kyle_slope, ols
+from cascadelab.estimate import (
+    Clustered,
+    Hac,
+    Labels,
+    Robust,
+    compare_fits,
+    fit_iv,
+    kyle_slope,
+    ols,
+)
 from cascadelab.estimate import linear as linear_module
 from cascadelab.estimate.checks import assert_predetermined
 from cascadelab.estimate.covariance import bartlett_meat, bartlett_meat_by_lags, newey_west_lags
@@ -75,6 +84,30 @@ def test_fewer_than_thirty_clusters_warn_with_the_count():
     y, x, names = draw(n=200)
     with pytest.warns(FewClustersWarning, match="20 clusters"):
         ols(y, x, names=names, errors=Clustered(groups=np.arange(200) // 10))
+
+
+def test_clusters_of_unequal_size_warn_with_what_they_are_worth():
+    groups = np.repeat(np.arange(40), [160] + [1] * 39)
+    rng = np.random.default_rng(0)
+    y, x = rng.normal(size=(2, groups.size))
+    # (160 + 39)^2 / (160^2 + 39) = 39601 / 25639 = 1.54
+    with pytest.warns(FewClustersWarning, match="40 clusters of sizes worth 2 equal ones"):
+        ols(y, x, names=["x"], errors=Clustered(groups=groups))
+
+
+@pytest.mark.filterwarnings("ignore::cascadelab.estimate.warn.FewClustersWarning")
+def test_clustered_intervals_are_those_of_student_with_one_less_than_clusters():
+    rng = np.random.default_rng(0)
+    groups = np.arange(200) // 20
+    y, x = rng.normal(size=(2, 200))
+    fit = ols(y, x, names=["x"], errors=Clustered(groups=groups))
+    low, high = fit.interval("x")
+    assert fit.df_resid == 9.0
+    # Student's t with 9 degrees of freedom: 2.262157 at 97.5 %.
+    assert high - low == pytest.approx(2 * 2.262157163 * fit.error("x"), rel=1e-8)
+    other = fit_iv(y, x, x + rng.normal(size=200), errors=Clustered(groups=groups))
+    assert other.fit.df_resid == 9.0
+    assert ols(y, x, names=["x"]).df_resid is None
 
 
 def test_lag_beyond_a_tenth_of_the_sample_warns():

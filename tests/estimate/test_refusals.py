@@ -15,25 +15,37 @@ from cascadelab.estimate import (
     ExposureTimes,
     Hac,
     Robust,
+    SeveralRegressors,
     amplification,
     assert_predetermined,
     bootstrap,
     bunching_test,
     cross_section,
     exposure_shock,
+    exposure_within,
+    feed_cap,
+    fit_iv,
+    fit_iv_several,
     gain_estimate,
+    gain_from_draws,
+    gain_from_response,
     granular_instrument,
     granular_iv,
     hasbrouck_var,
+    local_projection,
     matched_flow,
     off_book_placebo,
     ols,
     opposite_side_test,
+    power_law,
     pre_trend_test,
     quantile_regression,
+    rigobon,
+    rigobon_roots,
     romano_wolf,
     shuffled_blocks_test,
     size_discontinuity,
+    slope_by_depth,
     wild_cluster_test,
 )
 from cascadelab.estimate.hawkes import fit_exponential, log_likelihood
@@ -68,6 +80,43 @@ def test_controls_the_wrong_way_round_are_refused_and_frames_are_taken(estimator
         with pytest.raises(DataError, match="controls"):
             estimator(wrong)
     estimator(pl.DataFrame({"a": WRONG_WAY[0], "b": WRONG_WAY[1]}))
+
+
+TEXT = ["1.0", "a"] * (N // 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: power_law(R, Q, volatility=TEXT),
+        lambda: fit_iv_several(R, SeveralRegressors(endogenous=Q, instruments=TEXT)),
+        lambda: matched_flow(TEXT, Q > 0, Z[:, None], names=("z",), events=GROUP, times=TIMES),
+        lambda: granular_instrument([["a", "b"]] * N, [1.0, 2.0]),
+        lambda: granular_instrument(np.ones((N, 2)), ["a", "b"]),
+        lambda: exposure_within(TEXT, np.ones(N), [1.0], reach_fraction=0.1),
+        lambda: romano_wolf([1.0, 2.0], [["a", "b"]]),
+        lambda: rigobon_roots([["a", "b"]] * 2, np.eye(2)),
+        lambda: fit_iv_several(R, SeveralRegressors(endogenous=Q, instruments=Z + 1j)),
+    ],
+)
+def test_text_and_complex_numbers_are_refused_wherever_numbers_go(call):
+    with pytest.raises(DataError, match="non-numbers"):
+        call()
+
+
+def test_labels_that_are_not_one_per_row_are_refused():
+    for wrong in (GROUP[:-1], None, 3):
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            cross_section(R, Q, coin=wrong, time=np.arange(N) % 10, times=TIMES)
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            ols(R, Q, names=["q"], errors=Clustered(groups=wrong))
+        with pytest.raises(DataError, match=r"shape .*Expected \(300,\)"):
+            feed_cap(np.arange(N), wrong, rule="one per second")
+    for wrong in (np.ones(4), np.full((2, 2), np.nan)):
+        with pytest.raises(DataError, match="calm covariance"):
+            rigobon_roots(wrong, np.eye(2))
+    with pytest.raises(DataError, match="responses have shape"):
+        matched_flow(3.0, Q > 0, Z[:, None], names=("z",), events=GROUP, times=TIMES)
 
 
 def labels(kind):
@@ -214,3 +263,58 @@ def test_quantile_errors_on_price_ticks_do_not_depend_on_rounding():
 def test_scaled_bandwidth_errors_name_the_parameter():
     with pytest.raises(ParameterError, match="bandwidth_usd"):
         size_discontinuity(R, abs(Q), cut_usd=1.0, bandwidth_usd=0.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda: ols(R, Q, names=["q"], errors="HC1"), "errors is 'HC1'"),
+        (lambda: fit_iv(R, Q, Z, errors="robust"), "errors is 'robust'"),
+        (
+            lambda: quantile_regression(R, Q, names=["q"], errors=Clustered(groups=GROUP)),
+            "errors is Clustered",
+        ),
+        (lambda: Hac(n_lags="5"), "n_lags"),
+        (lambda: quantile_regression(R, Q, names=["q"], quantiles=[]), "no quantiles"),
+        (lambda: local_projection(R, Q, horizons=(0, 1.5)), "whole numbers"),
+        (lambda: bootstrap(lambda rows: R[rows].mean(), N, rng=5), "rng is 5"),
+        (
+            lambda: wild_cluster_test(R, Q, names=("q",), term="q", groups=GROUP, rng=None),
+            "rng is None",
+        ),
+        (lambda: rigobon(R, Q, regime=Z > 0, rng=rng(), n_draws=1), "n_draws is 1"),
+        (lambda: bunching_test(abs(Q), cut_usd=math.nan), "cut_usd is nan"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_named(call, found):
+    with pytest.raises(ParameterError, match=found):
+        call()
+
+
+def test_times_that_are_text_are_not_ordered_by_their_letters():
+    # "9:30" is after "10:00" as text: a look-ahead would pass, and no look-ahead would not.
+    with pytest.raises(DataError, match="times are text"):
+        assert_predetermined(["10:00"], ["9:30"])
+    with pytest.raises(DataError, match="times are text"):
+        assert_predetermined(pl.Series(["2020-01-10"]), pl.Series(["2020-1-02"]))
+
+
+def test_a_column_cannot_take_the_name_of_the_constant():
+    with pytest.raises(DataError, match="'constant'"):
+        ols(R, Q, names=["constant"])
+
+
+def test_depth_with_too_few_values_names_the_group_that_is_empty():
+    with pytest.raises(DataError, match="Depth group 2 of 3 has no rows"):
+        slope_by_depth(R, Q, np.arange(N) % 10 > 0, times=TIMES)
+
+
+def test_gains_from_too_few_draws_or_numbers_that_are_none_are_refused():
+    with pytest.raises(DataError, match="1 draws of a gain"):
+        gain_from_draws(0.5, [0.4])
+    with pytest.raises(DataError, match="responses and their errors"):
+        gain_from_response((math.inf, 0.1), (1.0, 0.1))
+    with pytest.raises(DataError, match="below 0"):
+        gain_from_response((2.0, -0.1), (1.0, 0.1))
+    with pytest.raises(DataError, match="impact and its error"):
+        gain_estimate(("a", 0.1), 1.0)
