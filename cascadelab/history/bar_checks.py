@@ -52,7 +52,7 @@ def finish_bars(
     low, high = pl.col("low"), pl.col("high")
     is_odd = (low > pl.min_horizontal(*_PRICES)) | (high < pl.max_horizontal(*_PRICES))
     broken = frame.filter(is_odd)["opened_at"]
-    n_same = frame.height - times.n_unique()
+    n_same = frame.height - frame.select("symbol", "opened_at").n_unique()
     n_zero = int((frame["low"] <= 0).sum())
     return frame, with_notes(
         quality,
