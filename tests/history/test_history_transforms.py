@@ -16,7 +16,7 @@ from cascadelab import history
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.history import bars
 from cascadelab.history.books import order_flow_imbalance, rebuild
-from cascadelab.history.coverage import capped_by_minute, conclusions, coverage
+from cascadelab.history.coverage import capped_by_interval, conclusions, coverage
 from cascadelab.history.events import liquidation_density, vault_book
 from cascadelab.history.transforms import bars_from_trades
 from cascadelab.ledger import Ledger
@@ -189,7 +189,7 @@ def test_liquidation_levels_are_counted_by_side() -> None:
 
 def test_what_a_throttled_file_allows_to_say(root: Path) -> None:
     reading = history.read(root / "data" / "samples" / "force_orders.csv")
-    seconds = capped_by_minute(reading)
+    seconds = capped_by_interval(reading)
     share = seconds["n_capped"].sum() / seconds["n_seconds"].sum()
     assert reading.quality.capped_share == pytest.approx(share) == pytest.approx(0.6)
     answers = dict(conclusions(reading.quality).select("question", "answer").rows())
