@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
@@ -11,10 +10,12 @@ from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading
 from cascadelab.history.tables import table_of
 
-__all__ = ["capped_by_interval", "conclusions", "coverage"]
+__all__ = ["calendar", "capped_by_interval", "conclusions", "coverage", "times_of"]
 
 _MOST_DAYS, _MOST_MONTHS = 45, 72
 _CAP_US = 1_100_000
+#: A pause from which a day that is cut cannot be told from a quiet one, seconds.
+_LONG_S = 6 * 3_600.0
 #: Widths of an interval, seconds; the first that needs at most this many intervals is taken.
 _WIDTHS_S = (60, 300, 900, 3_600, 21_600, 86_400, 604_800, 2_592_000)
 _MOST_INTERVALS = 120
@@ -33,24 +34,38 @@ _SECONDS = pl.Schema(
 )
 
 
-def coverage(readings: Reading | Sequence[Reading]) -> pl.DataFrame:
+def coverage(reading: Reading) -> pl.DataFrame:
     """Rows per hour of each day; of long files per day of each month, or month of each year.
 
     Parameters
     ----------
-    readings : Reading or sequence of Reading
-        Of kinds with times; rows of several files are added up.
+    reading : Reading
+        Of a kind with times.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`calendar`; empty where no row has a time.
+    """
+    return calendar(times_of(reading))
+
+
+def calendar(times: pl.Series) -> pl.DataFrame:
+    """Count times per hour of each day, day of each month, or month of each year.
+
+    Parameters
+    ----------
+    times : polars.Series of datetime
+        UTC, in any order; of one file or of several.
 
     Returns
     -------
     polars.DataFrame
         ``period`` (day, month or year), ``part`` (hour 0 to 23, day from 1, month from 1),
         ``n_rows`` (0 where there is none), ``part_unit`` (``"hour of the day"``, ``"day of the
-        month"`` or ``"month of the year"``), for every part of every period from the first row to
-        the last. Hours up to 45 days, days up to 72 months. Empty where no row has a time.
+        month"`` or ``"month of the year"``), for every part of every period from the first to the
+        last. Hours up to 45 days, days up to 72 months. Empty without a time.
     """
-    every = [readings] if isinstance(readings, Reading) else readings
-    times = pl.concat([pl.Series("at", [], _TIME), *(_times(item) for item in every)])
     if times.is_empty():
         return pl.DataFrame(schema=_COVERAGE)
     first, last = times.min(), times.max()
@@ -60,7 +75,9 @@ def coverage(readings: Reading | Sequence[Reading]) -> pl.DataFrame:
     start = pl.lit(first, _TIME).dt.truncate(whole)
     end = pl.lit(last, _TIME).dt.truncate(whole).dt.offset_by(whole)
     grid = pl.datetime_range(start, end, step, closed="left")
-    counts = times.to_frame().group_by(pl.col("at").dt.truncate(step)).agg(n_rows=pl.len())
+    counts = (
+        times.alias("at").to_frame().group_by(pl.col("at").dt.truncate(step)).agg(n_rows=pl.len())
+    )
     return (
         pl.select(at=grid)
         .join(counts, on="at", how="left", maintain_order="left")
@@ -86,8 +103,8 @@ def _layout(n_days: int) -> tuple[str, str, str, str, pl.Expr]:
     return "1mo", "1y", "%Y", "month of the year", at.month()
 
 
-def _times(reading: Reading) -> pl.Series:
-    """Times of the rows that have one."""
+def times_of(reading: Reading) -> pl.Series:
+    """Times of the rows that have one, UTC; none for kinds without."""
     name = table_of(reading.kind).columns[0].name
     times = reading.data.select(pl.col(name).alias("at")).collect().to_series()
     known = times.dtype == _TIME
@@ -153,20 +170,15 @@ def conclusions(quality: Quality) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``question``, ``answer`` (``"yes"`` or ``"no"``), ``because``. Questions that make no
-        sense for the kind (a grid where there is none) are left out.
+        ``question``, ``answer`` (``"yes"``, ``"no"`` or ``"unknown"``), ``because``.
+        Questions that make no sense for the kind (a grid where there is none) are left out.
     """
     missing = _row(
         "Is every interval there?", quality.n_missing == 0, f"{quality.n_missing:,} missing"
     )
-    cut = "the first or last day is cut" if quality.is_partial_day else "no day is cut"
     rows = [
         *([missing] if quality.step_s else []),
-        *(
-            [_row("Are whole days covered?", not quality.is_partial_day, cut)]
-            if quality.kind in _DAILY
-            else []
-        ),
+        *([_whole_days(quality)] if quality.kind in _DAILY else []),
         _row(
             "Are sums totals?",
             not quality.is_lower_bound,
@@ -191,6 +203,16 @@ def conclusions(quality: Quality) -> pl.DataFrame:
         ),
     ]
     return pl.DataFrame(rows, schema=["question", "answer", "because"], orient="row")
+
+
+def _whole_days(quality: Quality) -> tuple[str, str, str]:
+    """Whether days are whole: rows without a grid cannot tell where they pause for hours."""
+    question = "Are whole days covered?"
+    if not quality.is_partial_day and not quality.step_s and quality.longest_pause_s > _LONG_S:
+        hours = quality.longest_pause_s / 3_600
+        return question, "unknown", f"rows pause for up to {hours:,.0f} h: a cut end looks alike"
+    cut = "the first or last day is cut" if quality.is_partial_day else "no day is cut"
+    return _row(question, not quality.is_partial_day, cut)
 
 
 def _units(quality: Quality) -> str:
