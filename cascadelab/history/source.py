@@ -285,17 +285,26 @@ def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> So
         raise ParameterError(f"path is {path!r}; expected a file on disk. Download it first.")
     file = Path(path)
     try:
-        if file.is_dir():
-            raise DataError.in_file(file, "This is a folder.", "Pass one file in it.")
+        _require_file(file)
         packing = packing_of(file)
     except FileNotFoundError as error:
         raise DataError.in_file(file, "There is no such file.", "Check the path.") from error
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     if packing is None:
         raise DataError.in_file(file, "The file is empty (0 bytes).", _AGAIN)
     member = _only_member(file, limit_bytes) if packing == "zip" else ""
     return Source(path=file, packing=packing, member=member, limit_bytes=limit_bytes)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse a folder, and what would never end: a pipe or a device."""
+    if path.is_dir():
+        raise DataError.in_file(path, "This is a folder.", "Pass one file in it.")
+    if path.exists() and not path.is_file():
+        raise DataError.in_file(path, "This is a pipe or a device.", "Pass a file on disk.")
 
 
 def _only_member(path: Path, limit_bytes: int) -> str:
