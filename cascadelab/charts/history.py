@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cascadelab.charts.checks import words_chart
 from cascadelab.charts.theme import colour, enable, row_axis
 
 if TYPE_CHECKING:
@@ -41,25 +42,28 @@ def _moment(name: str) -> alt.Tooltip:
 
 
 def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
-    """Rows per day and hour, so that holes show as holes.
+    """Rows per hour, day or month, so that holes show as holes.
 
     Parameters
     ----------
     coverage : polars.DataFrame
-        ``day`` (date), ``hour`` (0 to 23), ``n_rows``
-        (:func:`cascadelab.history.coverage.coverage`).
+        ``period``, ``part``, ``n_rows``, ``part_unit``
+        (:func:`cascadelab.history.coverage.coverage`). Without rows the picture says so.
     """
     import altair as alt
 
     enable()
-    frame = coverage.with_columns(pl.col("day").cast(pl.String))
+    if coverage.is_empty():
+        return words_chart("What the file covers", "No row of this table has a time.")
+    unit = str(coverage["part_unit"][0])
+    cell, _, whole = unit.partition(" of the ")
     return (
-        alt.Chart(frame)
+        alt.Chart(coverage.select("period", "part", "n_rows"))
         .mark_rect()
         .encode(
-            alt.X("hour:O", title="hour of the day (UTC)", axis=alt.Axis(labelAngle=0)),
-            alt.Y("day:O", axis=row_axis("day (UTC)")),
-            # An hour without rows is no pale hour: it stays white.
+            alt.X("part:O", title=f"{unit} (UTC)", axis=alt.Axis(labelAngle=0)),
+            alt.Y("period:O", axis=row_axis(f"{whole} (UTC)")),
+            # A cell without rows is no pale cell: it stays white.
             color=alt.condition(
                 "datum.n_rows > 0",
                 alt.Color("n_rows:Q", title="rows", scale=alt.Scale(scheme="blues", domainMin=0)),
@@ -67,13 +71,13 @@ def coverage_calendar(coverage: pl.DataFrame) -> alt.TopLevelMixin:
             ),
             stroke=alt.value(colour("uncertainty")),
             strokeWidth=alt.value(0.5),
-            tooltip=["day:O", "hour:O", alt.Tooltip("n_rows:Q", format=",")],
+            tooltip=["period:O", "part:O", alt.Tooltip("n_rows:Q", format=",")],
         )
         .properties(
-            title=alt.Title("What the file covers", subtitle="Rows per hour; white: none"),
+            title=alt.Title("What the file covers", subtitle=f"Rows per {cell}; white: none"),
             name="coverage",
-            width=alt.Step(26),
-            height=alt.Step(max(12, min(36, 120 // max(frame["day"].n_unique(), 1)))),
+            width=alt.Step(20),
+            height=alt.Step(max(12, min(36, 120 // coverage["period"].n_unique()))),
         )
     )
 
@@ -84,24 +88,35 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
     Parameters
     ----------
     seconds : polars.DataFrame
-        ``minute_at``, ``n_seconds`` (symbol-seconds with an order), ``n_capped``
-        (:func:`cascadelab.history.coverage.capped_by_minute`).
+        ``from_at``, ``until_at``, ``n_seconds`` (symbol-seconds with an order), ``n_capped``
+        (:func:`cascadelab.history.coverage.capped_by_interval`). Without rows the picture says
+        so.
     """
     import altair as alt
 
     enable()
-    long = seconds.with_columns(free=pl.col("n_seconds") - pl.col("n_capped")).unpivot(
-        on=["n_capped", "free"], index="minute_at", variable_name="state", value_name="n"
+    title = "Seconds in which the feed may have hidden orders"
+    if seconds.is_empty():
+        words = "No feed of single orders with a known limit: no second can be told to be capped."
+        return words_chart(title, words)
+    at = pl.col("n_capped")
+    frame = pl.concat(
+        seconds.select(
+            "from_at", "until_at", bottom=low, top=high, n=high - low, state=pl.lit(word)
+        )
+        for word, low, high in (
+            ("at the limit", at - at, at),
+            ("below it", at, pl.col("n_seconds")),
+        )
     )
-    words = {"n_capped": "at the limit", "free": "below it"}
-    frame = long.with_columns(pl.col("state").replace_strict(words))
+    width = (seconds["until_at"][0] - seconds["from_at"][0]).total_seconds()
     return (
         alt.Chart(frame)
-        .mark_bar()
+        .mark_rect()
         .encode(
-            _time("minute_at", frame["minute_at"]),
+            _time("from_at", frame["from_at"]),
             alt.Y(
-                "n:Q", title="symbol-seconds with an order (count)", axis=alt.Axis(tickMinStep=1)
+                "top:Q", title="symbol-seconds with an order (count)", axis=alt.Axis(tickMinStep=1)
             ),
             alt.Color(
                 "state:N",
@@ -111,17 +126,27 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
                     range=[colour("cascade"), colour("uncertainty")],
                 ),
             ),
-            order=alt.Order("state:N"),
-            tooltip=[_moment("minute_at"), "state:N", "n:Q"],
+            x2="until_at:T",
+            y2="bottom:Q",
+            tooltip=[_moment("from_at"), "state:N", "n:Q"],
         )
         .properties(
             title=alt.Title(
-                "Seconds in which the feed may have hidden orders",
-                subtitle="At the limit: another order of the same symbol within 1.1 s",
+                title,
+                subtitle="At the limit: another order of the same symbol within 1.1 s; "
+                f"bars of {_duration(width)}",
             ),
             name="capped_seconds",
         )
     )
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            n = round(seconds / size)
+            return f"{n} {name}" + ("s" if n > 1 else "")
+    return f"{seconds:g} seconds"
 
 
 def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
@@ -136,6 +161,9 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
     import altair as alt
 
     enable()
+    title = "Depth bands that stood still"
+    if spells.is_empty():
+        return words_chart(title, "No band stood still for 5 snapshots or more.")
     frame = spells.with_columns(band=(pl.col("band_fraction") * 100).round(2))
     return (
         alt.Chart(frame)
@@ -154,10 +182,10 @@ def frozen_bands(spells: pl.DataFrame) -> alt.TopLevelMixin:
         )
         .properties(
             title=alt.Title(
-                "Depth bands that stood still",
+                title,
                 subtitle="5 snapshots or more without any change: not liquidity, masked",
             ),
             name="frozen_bands",
-            height=alt.Step(max(20, 60 // max(frame["band"].n_unique(), 1))),
+            height=alt.Step(max(20, 60 // frame["band"].n_unique())),
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -165,7 +166,22 @@ ARCHIVES: dict[str, Archive] = {
             template="s3://hl-mainnet-node-data/node_fills_by_block/hourly/{compact}/{hour}.lz4",
             example={"hour": "21"},
             access="requester pays",
-            note="needs the extras s3 and fast, and an AWS account that pays",
+            note="since 2025-07-27; hours without a leading zero; needs the extras s3 and fast, "
+            "and an AWS account that pays",
+        ),
+        Archive(
+            name="hyperliquid-node-fills",
+            template="s3://hl-mainnet-node-data/node_fills/hourly/{compact}/{hour}.lz4",
+            example={"hour": "21"},
+            access="requester pays",
+            note="2025-05-25 to 2025-07-27; hours without a leading zero",
+        ),
+        Archive(
+            name="hyperliquid-node-trades",
+            template="s3://hl-mainnet-node-data/node_trades/hourly/{compact}/{hour}.lz4",
+            example={"hour": "21"},
+            access="requester pays",
+            note="2025-03-22 to 2025-05-25; hours without a leading zero",
         ),
         Archive(
             name="hyperliquid-contexts",
@@ -179,7 +195,7 @@ ARCHIVES: dict[str, Archive] = {
             template="s3://hyperliquid-archive/market_data/{compact}/{hour}/l2Book/{symbol}.lz4",
             example={"hour": "21", "symbol": "BTC"},
             access="requester pays",
-            note="two snapshots a second",
+            note="two snapshots a second; hours without a leading zero",
         ),
     )
 }
@@ -262,8 +278,8 @@ def remote_of(url: str, checksum: str | None = None) -> Remote:
     ParameterError
         If it is no https, http or s3 address of a file.
     """
-    scheme, _, rest = url.partition("://")
-    rest = rest.partition("?")[0].partition("#")[0]
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    rest, _, query = rest.partition("?")
     parts = [part for part in rest.split("/") if part]
     if scheme not in ("https", "http", "s3") or len(parts) < 2 or ".." in parts:
         raise ParameterError(f"{url!r} is no address of a file; expected https://host/file.")
@@ -271,7 +287,9 @@ def remote_of(url: str, checksum: str | None = None) -> Remote:
     if suffix is None:
         suffix = ".CHECKSUM" if parts[0] == "data.binance.vision" else ""
     host = parts[0].replace(":", "_")
-    name = "/".join([host, *parts[1:]])
+    # Answers to two queries are two files.
+    asked = [hashlib.sha256(query.encode()).hexdigest()[:12]] if query else []
+    name = "/".join([host, *parts[1:-1], *asked, parts[-1]])
     return Remote(url=url, name=name, checksum_url=url + suffix if suffix else "")
 
 

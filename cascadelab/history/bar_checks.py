@@ -54,13 +54,14 @@ def require_order(frame: pl.DataFrame, path: Path) -> None:
     Raises
     ------
     DataError
-        If more than half of the bars have an open or close outside low to high.
+        If open or close lie outside low to high in more than half of the bars that moved.
     """
     n_odd = frame.filter(is_out_of_range()).height
-    if 2 * n_odd > frame.height:
+    n_moved = frame.filter((pl.col("low") != pl.col("high")) | is_out_of_range()).height
+    if 2 * n_odd > n_moved:
         problem = (
-            f"In {n_odd:,} of {frame.height:,} bars open or close lie outside low to high: the "
-            f"columns have another order than time, open, high, low, close, volume."
+            f"In {n_odd:,} of {n_moved:,} bars that moved, open or close lie outside low to high: "
+            f"the columns have another order than time, open, high, low, close, volume."
         )
         raise DataError.in_file(path, problem, "Write them in that order.")
 
@@ -88,7 +89,7 @@ def finish_bars(
     if not is_session:
         quality = check_grid(times, quality, width, width)
     broken = frame.filter(is_out_of_range())["opened_at"]
-    n_same = frame.height - times.n_unique()
+    n_same = frame.height - frame.select("symbol", "opened_at").n_unique()
     n_zero = int((frame["low"] <= 0).sum())
     return frame, with_notes(
         quality,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,8 @@ class Fetched:
     n_resumed : int
         Bytes of it that an earlier, broken try had left.
     check : str
-        ``"checksum of the venue"``, or ``"length only"``.
+        What the file was held against: ``"checksum of the venue"``, ``"length only"``, or
+        ``"nothing: no length was told"``.
     problem : str
         Why it failed, in one sentence.
     """
@@ -88,6 +90,24 @@ class Cache:
         note = self._note(fetched.name)
         note.parent.mkdir(parents=True, exist_ok=True)
         write_whole(note, json.dumps(entry, indent=1, sort_keys=True))
+
+    @contextmanager
+    def alone_with(self, name: str) -> Iterator[None]:
+        """Hold one file for this thread; others that want it wait, in any process.
+
+        The lock belongs to the open file, so that a process that is killed gives it back. Where
+        the system has no such locks (Windows), nothing is held.
+        """
+        note = self._note(name).with_suffix(".lock")
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with note.open("wb") as lock:
+            try:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except ImportError:
+                pass
+            yield
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All entries of the index."""

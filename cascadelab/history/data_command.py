@@ -31,7 +31,7 @@ def list_lines(archive: str = "") -> list[str]:
         row = frame.filter(pl.col("archive") == archive).to_dicts()[0]
         return [f"{key}: {value}" for key, value in row.items()]
     return [
-        f"{row['archive']:<22}{row['access']:<16}{row['fields'] or '-'}"
+        f"{row['archive']:<25}{row['access']:<16}{row['fields'] or '-'}"
         for row in frame.iter_rows(named=True)
     ]
 

@@ -26,6 +26,7 @@ from cascadelab.history.cache import Cache, Fetched, default_folder, sha256_of
 __all__ = ["Cache", "FetchError", "Fetched", "Policy", "default_folder", "fetch", "total_bytes"]
 
 _CHUNK_BYTES = 2**18
+_LENGTH, _NOTHING = "length only", "nothing: no length was told"
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 #: A server that asks for a longer wait than this is not waited for.
 _LONGEST_ASKED_S = 600.0
@@ -139,15 +140,27 @@ def _fetch_one(
     remote: Remote, cache: Cache, policy: Policy, progress: Callable[[int], object]
 ) -> Fetched:
     known = cache.record_of(remote.name)
+    if known is None:
+        with cache.alone_with(remote.name):
+            # Another process may have brought it while this one waited.
+            known = cache.record_of(remote.name)
+            if known is None:
+                return _fetch_new(remote, cache, policy, progress)
+    return Fetched(path=cache.place(remote.name), status="kept", **known)
+
+
+def _fetch_new(
+    remote: Remote, cache: Cache, policy: Policy, progress: Callable[[int], object]
+) -> Fetched:
     place = cache.place(remote.name)
-    if known is not None:
-        return Fetched(path=place, status="kept", **known)
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(place.name + ".part")
     wanted = _published(remote, policy)
     n_left = part.stat().st_size if part.is_file() else 0
     for is_last in (False, True):
-        _with_patience(remote.url, policy, lambda: _transfer(remote, part, policy, progress))
+        is_length_told = _with_patience(
+            remote.url, policy, lambda: _transfer(remote, part, policy, progress)
+        )
         sha256 = sha256_of(part)
         if wanted in ("", sha256):
             break
@@ -169,7 +182,7 @@ def _fetch_one(
         sha256=sha256,
         n_bytes=n_bytes,
         n_resumed=min(n_left, n_bytes),
-        check="checksum of the venue" if wanted else "length only",
+        check="checksum of the venue" if wanted else _LENGTH if is_length_told else _NOTHING,
     )
     cache.keep(fetched)
     return fetched
@@ -242,7 +255,7 @@ def _answer(url: str, headers: dict[str, str], policy: Policy) -> Any:
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Transient(f"no answer ({type(error).__name__})") from error
     except requests.RequestException as error:
-        raise FetchError(f"{url}: {error}. Check the address.") from error
+        raise FetchError(f"{url}: {str(error).rstrip('.')}. Check the address.") from error
     status = answer.status_code
     if status in (200, 206, 416):
         return answer
@@ -278,10 +291,11 @@ def _asked_wait_s(headers: Mapping[str, str]) -> float:
 
 def _transfer(
     remote: Remote, part: Path, policy: Policy, progress: Callable[[int], object]
-) -> None:
+) -> bool:
+    """Bring the rest of a file; whether its length was told, and is right."""
     if remote.url.startswith("s3://"):
         _transfer_s3(remote.url, part, progress)
-        return
+        return True
     n_have = part.stat().st_size if part.is_file() else 0
     tag = _tag_of(part) if n_have else ""
     if n_have and not tag:
@@ -302,6 +316,7 @@ def _transfer(
         _store(answer, part, n_start, progress)
         if length.isdigit() and part.stat().st_size != n_start + int(length):
             raise _Transient("the connection was cut")
+        return bool(length.isdigit())
 
 
 def _store(answer: Any, part: Path, n_start: int, progress: Callable[[int], object]) -> None:

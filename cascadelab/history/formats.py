@@ -312,15 +312,13 @@ def layout_of(source: Source, head: Head, candidate: Format) -> Layout | None:
 
 
 def _columns(candidate: Format, names: Sequence[str]) -> list[Field | None]:
-    """Field of each name of a header: by its own name, else by one of its others."""
+    """Field of each name of a header: by its own name, else by the first of its others."""
     own = {item.name: item for item in candidate.fields}
-    others = {
-        name: item
-        for item in candidate.fields
-        if item.name not in names
-        for name in item.aliases
-        if name not in own
-    }
+    others = {}
+    for item in candidate.fields:
+        if item.name not in names:
+            there = [name for name in item.aliases if name in names and name not in own]
+            others.update({name: item for name in there[:1]})
     return [own.get(name) or others.get(name) for name in names]
 
 

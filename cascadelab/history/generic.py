@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,11 @@ _VOLUMES = ("vol", "base_volume", "volume_base", "volumefrom", "volume btc", "vo
 _NAME = re.compile(r"^\^?([A-Z][A-Z0-9.]{0,11})(?:[_ -]|\.csv)")
 
 
-def _begin_bars(_: pl.DataFrame, context: Context) -> State:
+def _begin_bars(frame: pl.DataFrame, context: Context) -> State:
+    if "symbol" in frame.columns:
+        return State()
     match = _NAME.match(context.source.names[-1])
-    symbol = context.symbol or (match[1] if match else context.row_symbol)
+    symbol = context.symbol or (match[1] if match else "")
     note = "" if symbol else "No name tells the symbol; pass symbol='...' to set it."
     return State(symbol=symbol, notes=(note,) if note else ())
 
@@ -58,7 +61,9 @@ def _tidy_bars(time: str) -> Any:
         return frame.filter(~is_empty).select(
             opened_at=time,
             closed_at=time,
-            symbol=pl.lit(state.symbol or None, dtype=pl.String),
+            symbol="symbol"
+            if "symbol" in frame.columns
+            else pl.lit(state.symbol or None, dtype=pl.String),
             series=pl.lit("trade"),
             open="open",
             high="high",
@@ -93,7 +98,23 @@ def _finish_bars(
         else ""
     )
     frame, quality = finish_bars(frame, quality, step, is_session)
-    return frame, with_notes(quality, note)
+    symbols = frame["symbol"].unique()
+    if len(symbols) == 1 and context.symbol:
+        frame = frame.with_columns(symbol=pl.lit(context.symbol).cast(frame["symbol"].dtype))
+    only = (context.symbol or symbols[0] or "") if len(symbols) == 1 else ""
+    quality = replace(quality, symbol=only)
+    many = f"{len(symbols):,} symbols in one table: a gap is a time at which none has a bar."
+    return frame, with_notes(quality, note, many if len(symbols) > 1 else "")
+
+
+#: Names of the column of symbols in tables of several.
+_SYMBOL = Field(
+    name="symbol",
+    type="text",
+    is_nullable=True,
+    is_optional=True,
+    aliases=("ticker", "tic", "pair", "instrument", "name"),
+)
 
 
 def _bars(time: str) -> Format:
@@ -102,11 +123,10 @@ def _bars(time: str) -> Format:
         kind="bars",
         time="opened_at",
         foreign=(*_FOREIGN, "time") if time == "date" else _FOREIGN,
-        fields=_bar_fields(Field(name=time, type="moment")),
+        fields=(*_bar_fields(Field(name=time, type="moment")), _SYMBOL),
         begin=_begin_bars,
         tidy=_tidy_bars(time),
         finish=_finish_bars,
-        has_one_symbol=True,
     )
 
 
@@ -405,7 +425,8 @@ def read_bars(path: str | Path, symbol: str | None = None) -> Reading:
         CSV with a header; the time may be text, a number since 1970, or a date with slashes.
         Without a header: time since 1970, open, high, low, close, volume, and maybe trades.
     symbol : str, optional
-        By default the first word of the file name.
+        For files of one symbol; by default that of a column of symbols, else the first word of
+        the file name.
 
     Returns
     -------

@@ -9,8 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from cascadelab.history import hyperliquid_trades
 from cascadelab.history.checks import check_pauses, with_notes
 from cascadelab.history.formats import Context, Format
+from cascadelab.history.hyperliquid_trades import read_node_trades
 from cascadelab.history.parse import Field
 from cascadelab.history.quality import Quality
 from cascadelab.history.reading import Reading, make_context, read_source
@@ -204,79 +206,6 @@ FILL_LIQUIDATIONS = _fills_format(
 FILL_ADL = _fills_format("fill_adl", "adl", "deleveraged_at", _tidy_adl, _finish_liquidations)
 
 
-_NODE_FIELDS = (
-    Field(name="time", type="time"),
-    Field(name="coin", type="text"),
-    Field(name="side", type="text", values=("A", "B")),
-    Field(name="px", rule="positive"),
-    Field(name="sz", rule="positive"),
-    Field(name="hash", type="text", is_nullable=True),
-    Field(name="buyer", type="text"),
-    Field(name="seller", type="text"),
-    Field(name="buyer_order", type="text", is_nullable=True),
-    Field(name="seller_order", type="text", is_nullable=True),
-)
-
-
-def _node_rows(line: Any) -> Iterator[Row]:
-    """One match; the buyer comes first, the side is the one that crossed."""
-    buyer, seller = line["side_info"]
-    names = ("time", "coin", "side", "px", "sz")
-    orders = buyer.get("oid"), seller.get("oid")
-    yield [
-        *(line[name] for name in names),
-        line.get("hash"),
-        buyer["user"],
-        seller["user"],
-        *orders,
-    ]
-
-
-def _is_node_trades(_: Source, head: Head) -> bool:
-    first = next((line for line in head.lines if line.strip()), "")
-    return all(re.search(rf'"{name}"\s*:', first) for name in ("side_info", "coin", "px"))
-
-
-def _tidy_node_trades(frame: pl.DataFrame, _: object) -> pl.DataFrame:
-    # The hash is that of a transaction, which may hold many matches; two orders meet once.
-    is_bought = pl.col("side") == "B"
-    orders = pl.concat_str(pl.col("buyer_order"), pl.lit("-"), pl.col("seller_order"))
-    return frame.select(
-        traded_at="time",
-        venue=pl.lit("hyperliquid"),
-        symbol="coin",
-        trade_id=orders,
-        side=pl.when(is_bought).then(pl.lit("buy")).otherwise(pl.lit("sell")),
-        price="px",
-        size_base="sz",
-        quantity_base=pl.when(is_bought).then("sz").otherwise(-pl.col("sz")),
-        n_trades=pl.lit(1),
-    )
-
-
-def _finish_node_trades(
-    frame: pl.DataFrame, quality: Quality, _: Context
-) -> tuple[pl.DataFrame, Quality]:
-    note = (
-        "This older format tells neither liquidations nor auto-deleveraging: is_liquidation is "
-        "null. trade_id is made of the orders of buyer and seller."
-    )
-    return frame, with_notes(check_pauses(quality), note)
-
-
-NODE_TRADES = Format(
-    name="hyperliquid_node_trades",
-    kind="trades",
-    time="traded_at",
-    fields=_NODE_FIELDS,
-    begin=begin_as("hyperliquid"),
-    tidy=_tidy_node_trades,
-    finish=_finish_node_trades,
-    rows_of=json_lines(_NODE_FIELDS, _node_rows),
-    fits=_is_node_trades,
-)
-
-
 def _tidy_contexts(frame: pl.DataFrame, _: object) -> pl.DataFrame:
     return frame.select(
         observed_at="time",
@@ -379,7 +308,7 @@ FORMATS = (
     FILL_TRADES,
     FILL_LIQUIDATIONS,
     FILL_ADL,
-    NODE_TRADES,
+    *hyperliquid_trades.FORMATS,
     ASSET_CONTEXTS,
     ORDER_BOOK,
 )
@@ -403,11 +332,6 @@ def read_fills(path: str | Path, kind: str = "fills") -> Reading:
     """
     formats = [FILLS, FILL_TRADES, FILL_LIQUIDATIONS, FILL_ADL]
     return read_source(make_context(path), [item for item in formats if item.kind == kind])
-
-
-def read_node_trades(path: str | Path) -> Reading:
-    """Matches of the node's files of early 2025 (``node_trades``, kind ``"trades"``)."""
-    return read_source(make_context(path), [NODE_TRADES])
 
 
 def read_asset_contexts(path: str | Path) -> Reading:

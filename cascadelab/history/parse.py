@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from cascadelab.errors import DataError
@@ -213,12 +214,27 @@ def _quickly(
         )
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    if raw.height != block.n_lines or _has_padding(block.data):
+    if raw.height != block.n_lines or _has_padding(block.data) or _has_short_line(block, columns):
         return None
     raw = raw.select([field.name for field in fields])
     frame = _times(raw, fields)
     good = frame.select(field.is_good().all() for field in fields).row(0)
     return Parsed(frame=frame, time_units=_units(raw, fields)) if all(good) else None
+
+
+def _has_short_line(block: Block, columns: Sequence[Field | None]) -> bool:
+    """Whether a line lacks fields where the parser would take them for empty ones.
+
+    It would where the last field may be empty or is not looked at: a value cut in the middle
+    would then pass for a whole one.
+    """
+    last = columns[-1]
+    if (last is not None and not last.is_nullable) or any(
+        item and item.is_ragged for item in columns
+    ):
+        return False
+    commas = np.count_nonzero(np.frombuffer(block.data, dtype=np.uint8) == ord(","))
+    return int(commas) != block.n_lines * (len(columns) - 1)
 
 
 def _has_padding(data: bytes) -> bool:

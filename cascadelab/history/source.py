@@ -7,6 +7,7 @@ block ahead of the reader, so that inflating and parsing overlap.
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 2**16
 _DOCUMENT_LIMIT_BYTES = 2**30
 _AGAIN = "Download the file again."
+#: Names of columns in brackets, as trading terminals write them: no web page.
+_BRACKETED = re.compile(rb"<[A-Z_]+>[,;\t]")
 #: What the file manager of macOS puts beside the file that was packed.
 _NO_DATA = ("__MACOSX/", ".DS_Store")
 #: First bytes of files that are often met and never read.
@@ -248,7 +251,7 @@ class Source:
         if b"\x00" in data or not _is_text(data):
             problem = "The content is binary; a text table, plain, zip or gz, is expected."
             raise DataError.in_file(self.path, problem, _AGAIN)
-        if data.lstrip()[:1] == b"<":
+        if data.lstrip()[:1] == b"<" and not _BRACKETED.match(data.lstrip()):
             problem = "The content is a web page or an XML error, not a table."
             raise DataError.in_file(self.path, problem, _AGAIN)
         if data.startswith(b"version https://git-lfs"):
@@ -282,17 +285,26 @@ def open_source(path: str | Path, limit_bytes: int = UNPACKED_LIMIT_BYTES) -> So
         raise ParameterError(f"path is {path!r}; expected a file on disk. Download it first.")
     file = Path(path)
     try:
-        if file.is_dir():
-            raise DataError.in_file(file, "This is a folder.", "Pass one file in it.")
+        _require_file(file)
         packing = packing_of(file)
     except FileNotFoundError as error:
         raise DataError.in_file(file, "There is no such file.", "Check the path.") from error
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     if packing is None:
         raise DataError.in_file(file, "The file is empty (0 bytes).", _AGAIN)
     member = _only_member(file, limit_bytes) if packing == "zip" else ""
     return Source(path=file, packing=packing, member=member, limit_bytes=limit_bytes)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse a folder, and what would never end: a pipe or a device."""
+    if path.is_dir():
+        raise DataError.in_file(path, "This is a folder.", "Pass one file in it.")
+    if path.exists() and not path.is_file():
+        raise DataError.in_file(path, "This is a pipe or a device.", "Pass a file on disk.")
 
 
 def _only_member(path: Path, limit_bytes: int) -> str:

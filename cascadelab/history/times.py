@@ -106,7 +106,12 @@ def from_us_date(value: pl.Expr) -> pl.Expr:
 
 
 def from_any(value: pl.Expr) -> pl.Expr:
-    """Time as text, as a number since 1970, or as a date with slashes."""
+    """Time as text, as a number since 1970, or as a date with slashes or of eight digits."""
     whole = from_epoch(value.cast(pl.Int64, strict=False))
     broken = from_seconds(value.cast(pl.Float64, strict=False))
-    return pl.coalesce(whole, broken, from_text(value), from_us_date(value))
+    # Eight digits are no time since 1970 that could be meant: they would lie before 1973.
+    compact = (
+        pl.when(value.str.contains(r"^\d{8}$")).then(value).str.to_date("%Y%m%d", strict=False)
+    )
+    day = _within(compact.cast(pl.Datetime("us"))).dt.replace_time_zone("UTC")
+    return pl.coalesce(whole, broken, from_text(value), from_us_date(value), day)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -47,7 +48,10 @@ def many_rows() -> bytes:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.zip: There is no such file"):
         history.read(tmp_path / "none.zip")
-    with pytest.raises(DataError, match="This is a folder"):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe: This is a pipe or a device"):
+        history.read(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"^[^(]*: This is a folder\. Pass one file in it\.$"):
         history.read(tmp_path)
 
 
@@ -224,3 +228,25 @@ def test_no_bytes_whatever_raise_anything_but_our_errors(noise: bytes, lead: str
         path = written(Path(folder), start.encode("latin-1") + noise)
         with pytest.raises(CascadelabError):
             history.read(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "n_cut"),
+    [
+        # The volume may be empty: without the check the close 43.51 would be 43.
+        ("time,open,high,low,close,volume\n", "16330464{:02d},43,44,42,43.51,20\n", 6),
+        # The last column is not looked at: without it the last value would be 1 for 17.
+        (
+            "time,open,high,low,close,volume,remark\n",
+            "16330464{:02d},43,44,42,43,17,x\n",
+            4,
+        ),
+    ],
+)
+def test_a_last_line_cut_inside_a_number_is_no_shorter_number(
+    head: str, row: str, n_cut: int, tmp_path: Path
+) -> None:
+    text = head + "".join(row.format(second) for second in range(50))
+    assert history.read(written(tmp_path, text)).quality.n_rows == 50
+    with pytest.raises(DataError, match=r"line 51: The line has \d fields; \d are expected"):
+        history.read(written(tmp_path, text[:-n_cut]))

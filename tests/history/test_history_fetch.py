@@ -68,6 +68,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_half_and_hold()
         elif way == "down":
             self.plain(503, b"down")
+        elif way == "lengthless":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(CONTENT)
         else:
             self.send_file(wanted, is_cut=(way == "cut" and count <= 2) or way == "always-cut")
 
@@ -242,6 +246,13 @@ def test_a_missing_checksum_is_told_and_an_odd_one_refused(
     assert "is no checksum" in odd.problem
 
 
+def test_a_file_without_checksum_and_length_is_told_to_be_unchecked(
+    server: Server, policy: Policy, tmp_path: Path
+) -> None:
+    (got,) = fetch([remote(server, "lengthless", has_checksum=False)], Cache(tmp_path), policy)
+    assert (got.sha256, got.check) == (SHA256, "nothing: no length was told")
+
+
 def test_one_failure_does_not_stop_the_others(
     server: Server, policy: Policy, tmp_path: Path
 ) -> None:
@@ -342,6 +353,13 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         remote_of(url)
 
 
+def test_answers_to_two_queries_are_two_files() -> None:
+    first, second = (remote_of(f"https://host/v1/history?symbol={name}") for name in ("A", "B"))
+    assert first.name != second.name
+    assert {Path(item.name).name for item in (first, second)} == {"history"}
+    assert remote_of("https://host/v1/history#part").name == "host/v1/history"
+
+
 def test_requester_pays_files_come_through_the_extra(
     monkeypatch: pytest.MonkeyPatch, policy: Policy, tmp_path: Path
 ) -> None:
@@ -422,6 +440,23 @@ def test_a_fetch_that_was_killed_goes_on_in_the_next_run(
     (got,) = fetch([url], Cache(tmp_path), policy)
     assert (got.status, got.sha256, got.n_resumed) == ("fetched", SHA256, n_kept)
     assert server.asked[-1][1] == f"bytes={n_kept}-"
+    assert [word for _, word in Cache(tmp_path).verify()] == ["good"]
+
+
+def test_a_second_process_waits_for_the_first_and_downloads_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    first = in_process(server, "stuck", tmp_path)
+    deadline = time.monotonic() + 20.0
+    while not server.asked and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = in_process(server, "stuck", tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(2.0)
+    server.is_released.set()
+    told = [process.communicate(timeout=30)[0].split()[0] for process in (first, second)]
+    assert told == ["fetched", "kept"]
+    assert len(server.asked) == 2  # the first was cut, and went on where it had stopped
     assert [word for _, word in Cache(tmp_path).verify()] == ["good"]
 
 

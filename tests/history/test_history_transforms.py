@@ -16,7 +16,7 @@ from cascadelab import history
 from cascadelab.errors import DataError, ParameterError
 from cascadelab.history import bars
 from cascadelab.history.books import order_flow_imbalance, rebuild
-from cascadelab.history.coverage import capped_by_minute, conclusions, coverage
+from cascadelab.history.coverage import calendar, capped_by_interval, conclusions, coverage
 from cascadelab.history.events import liquidation_density, vault_book
 from cascadelab.history.transforms import bars_from_trades
 from cascadelab.ledger import Ledger
@@ -189,7 +189,7 @@ def test_liquidation_levels_are_counted_by_side() -> None:
 
 def test_what_a_throttled_file_allows_to_say(root: Path) -> None:
     reading = history.read(root / "data" / "samples" / "force_orders.csv")
-    seconds = capped_by_minute(reading)
+    seconds = capped_by_interval(reading)
     share = seconds["n_capped"].sum() / seconds["n_seconds"].sum()
     assert reading.quality.capped_share == pytest.approx(share) == pytest.approx(0.6)
     answers = dict(conclusions(reading.quality).select("question", "answer").rows())
@@ -197,3 +197,41 @@ def test_what_a_throttled_file_allows_to_say(root: Path) -> None:
     assert answers["Are whole days covered?"] == "no"
     assert coverage(reading)["n_rows"].sum() == reading.quality.n_rows
     assert coverage(reading).height == 24
+
+
+def test_capped_seconds_are_counted_only_where_a_feed_has_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "liquidation_agg_1d.csv"
+    path.write_text(
+        "symbol,ts_utc,liq_long_usd,liq_short_usd\nBTC,2025-10-10,5,3\nBTC,2025-10-11,5,3\n"
+    )
+    assert capped_by_interval(history.read(path)).is_empty()
+
+
+def test_long_files_are_counted_by_day_and_by_month() -> None:
+    def times(last: datetime) -> pl.Series:
+        return pl.Series(
+            [datetime(2020, 1, 31, 5, tzinfo=UTC), last], dtype=pl.Datetime("us", "UTC")
+        )
+
+    days = calendar(times(datetime(2020, 4, 1, tzinfo=UTC)))
+    assert (days["part_unit"][0], days.height) == ("day of the month", 31 + 29 + 31 + 30)
+    assert days.filter(n_rows=1).select("period", "part").rows() == [
+        ("2020-01", 31),
+        ("2020-04", 1),
+    ]
+    months = calendar(times(datetime(2029, 2, 1, tzinfo=UTC)))
+    assert (months["part_unit"][0], months.height) == ("month of the year", 120)
+    assert months.filter(n_rows=1).select("period", "part").rows() == [("2020", 1), ("2029", 2)]
+
+
+def test_bars_of_capped_seconds_widen_with_the_span(tmp_path: Path) -> None:
+    line = "BTC,SELL,LIMIT,IOC,1,99,100,FILLED,1,1,{at},100\n"
+    start = 1_760_000_000_000
+    path = tmp_path / "orders.csv"
+    path.write_text("".join(line.format(at=start + at) for at in (0, 1000, 10 * 86_400_000)))
+    got = capped_by_interval(history.read(path))
+    assert got["n_seconds"].to_list() == [2, 1]
+    assert got["n_capped"].to_list() == [2, 0]
+    assert {(row[1] - row[0]).total_seconds() for row in got.rows()} == {21_600.0}
+    answers = {row[0]: row[1:] for row in conclusions(history.read(path).quality).rows()}
+    assert answers["Are whole days covered?"][0] == "unknown"

@@ -386,7 +386,8 @@ def test_real_holdings_add_up_where_the_file_says_so(real_data: Path) -> None:
 def test_candles_of_other_sources(text: str, tmp_path: Path) -> None:
     reading = history.read(written(tmp_path, "BTCUSD_1m.csv", text))
     frame = reading.frame()
-    assert (reading.kind, reading.quality.symbol) == ("bars", "BTCUSD")
+    told = "BTC/USDT" if "symbol" in text else "BTCUSD"
+    assert (reading.kind, reading.quality.symbol) == ("bars", told)
     assert frame["opened_at"].to_list() == [datetime(2024, 1, 1, 0, n, tzinfo=UTC) for n in (0, 1)]
     assert frame["closed_at"][1] == datetime(2024, 1, 1, 0, 2, tzinfo=UTC)
     assert frame["volume_base"].to_list() == [9.0, 9.0]
@@ -412,3 +413,38 @@ def test_a_time_where_counts_belong_is_no_plain_candle(tmp_path: Path) -> None:
     text = "1704067200000,1,2,0.5,1.5,9,1704067259999\n"
     with pytest.raises(DataError, match="the seventh column holds no counts of trades"):
         history.read(written(tmp_path, "x.csv", text))
+
+
+def test_the_low_is_not_taken_for_the_open_where_no_header_tells(tmp_path: Path) -> None:
+    # time, low, high, open, close, volume: the order of one exchange.
+    rows = "1633046400,42,44,43,43.5,10\n1633050000,42,44,43.5,43,11\n"
+    with pytest.raises(DataError, match="In 2 of 2 bars that moved, open or close lie outside"):
+        history.read(written(tmp_path, "candles.csv", rows))
+    named = written(tmp_path, "named.csv", "time,low,high,open,close,volume\n" + rows)
+    assert history.read(named).frame()["open"].to_list() == [43.0, 43.5]
+
+
+def test_candles_of_several_symbols_in_one_table(tmp_path: Path) -> None:
+    text = (
+        "date,open,high,low,close,volume,Name\n"
+        "20210519,10,12,9,11,100,AA\n20210520,10,12,9,11,100,AA\n"
+        "20210519,10,12,9,11,100,BB\n20210520,10,12,9,11,100,BB\n"
+    )
+    reading = history.read(written(tmp_path, "all.csv", text))
+    frame = reading.frame()
+    assert frame["symbol"].to_list() == ["AA", "BB", "AA", "BB"]
+    assert frame["opened_at"][2] == datetime(2021, 5, 20, tzinfo=UTC)
+    assert reading.quality.symbol == ""
+    assert reading.quality.n_exact_duplicates == 0
+    assert reading.quality.notes == (
+        "2 symbols in one table: a gap is a time at which none has a bar.",
+    )
+    one = written(tmp_path, "one.csv", text.partition("20210519,10,12,9,11,100,BB")[0])
+    assert history.read(one).quality.symbol == "AA"
+    assert history.read(one, symbol="AA.N").frame()["symbol"].to_list() == ["AA.N", "AA.N"]
+
+
+def test_column_names_in_brackets_are_no_web_page(tmp_path: Path) -> None:
+    text = "<DATE>\t<TIME>\t<OPEN>\n2021.05.19\t13:10:00\t10\n"
+    with pytest.raises(DataError, match="separated by tabs"):
+        history.read(written(tmp_path, "terminal.csv", text))

@@ -402,28 +402,60 @@ def test_books_of_hyperliquid_are_snapshots_in_lz4_or_recorded(tmp_path: Path) -
         history.read(written(tmp_path, "x.jsonl", lines(messages[0], broken)))
 
 
-def test_matches_of_the_older_node_files(tmp_path: Path) -> None:
-    side = [
-        {"user": "0xa", "start_pos": "1", "oid": 11, "twap_id": None, "cloid": None},
-        {"user": "0xb", "start_pos": "-2", "oid": 12, "twap_id": None, "cloid": None},
+def node_trade(side: str, buyer: int, seller: int, override: str = "Na", **more: Any) -> Any:
+    parties = [
+        {"user": f"0x{order}", "start_pos": "1", "oid": order, "twap_id": None, "cloid": None}
+        for order in (buyer, seller)
     ]
-    trade = {
+    return {
         "coin": "COMP",
-        "side": "A",
+        "side": side,
         "time": "2025-03-22T10:48:33.216798262",
-        "px": "51.367",
-        "sz": "0.31",
+        "px": "50.0",
+        "sz": "0.5",
         "hash": "0x1",
-        "trade_dir_override": "Na",
-        "side_info": side,
+        "trade_dir_override": override,
+        "side_info": parties,
+        **more,
     }
-    reading = history.read(
-        written(tmp_path, "10", lines(trade, trade | {"side": "B", "hash": "0x2"}))
-    )
-    frame = reading.frame()
-    assert frame["quantity_base"].to_list() == [-0.31, 0.31]
+
+
+def test_matches_of_the_older_node_files(tmp_path: Path) -> None:
+    text = lines(node_trade("A", 11, 12), node_trade("B", 13, 12, "NetChildVaultPositions"))
+    frame = history.read(written(tmp_path, "10", text)).frame()
+    assert frame["quantity_base"].to_list() == [-0.5, 0.5]
     assert frame["traded_at"][0] == datetime(2025, 3, 22, 10, 48, 33, 216_798, tzinfo=UTC)
-    assert frame["is_liquidation"].null_count() == 2
+    assert frame["is_liquidation"].to_list() == [False, False]
+    bare = node_trade("A", 11, 12)
+    del bare["trade_dir_override"]
+    unknown = history.read(written(tmp_path, "11", lines(bare))).frame()
+    assert unknown["is_liquidation"].to_list() == [None]
+
+
+def test_matches_of_liquidations_are_those_of_the_side_that_crossed(tmp_path: Path) -> None:
+    forced = node_trade("A", 11, 12, "LiquidatedMarket")
+    bought = node_trade("B", 14, 15, "LiquidatedMarket", time="2025-03-22T10:48:34.5")
+    path = written(tmp_path, "10", lines(forced, node_trade("B", 13, 12), bought))
+    trades = history.read(path).frame()
+    assert trades["is_liquidation"].to_list() == [True, False, True]
+    rows = history.read(path, kind="liquidations").frame()
+    named = rows.select("account", "liquidated_side", "size_base", "notional_usd").rows()
+    assert named == [("0x12", "long", 0.5, 25.0), ("0x14", "short", 0.5, 25.0)]
+    quiet = written(tmp_path, "11", lines(node_trade("B", 13, 12)))
+    assert history.hyperliquid.read_node_trades(quiet, "liquidations").frame().is_empty()
+
+
+def test_matches_listed_for_either_side_count_once(tmp_path: Path) -> None:
+    twins = [node_trade(side, 11, 12, "LiquidatedMarket") for side in "BA"]
+    path = written(tmp_path, "10", lines(*twins, node_trade("A", 16, 17)))
+    reading = history.read(path)
+    frame = reading.frame()
+    assert frame["size_base"].sum() == 1.0
+    assert frame["side"].to_list() == [None, "sell"]
+    assert frame["quantity_base"].to_list() == [None, -0.5]
+    assert "1 matches are listed twice" in reading.quality.notes[0]
+    forced = history.read(path, kind="liquidations").frame()
+    assert forced.select("size_base", "account", "liquidated_side").rows() == [(0.5, None, None)]
 
 
 def fill(account: str, **more: Any) -> list[Any]:
