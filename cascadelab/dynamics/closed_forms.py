@@ -9,13 +9,16 @@ import numpy as np
 import polars as pl
 
 from cascadelab.errors import ParameterError, require_positive
+from cascadelab.units import Side
 
 __all__ = [
     "ForcedSale",
+    "Hunt",
     "backlog_rate",
     "check_interval_rounds",
     "halted_move",
     "has_second_round",
+    "hunting_profit",
     "optimal_forced_sale",
     "ramp_amplification",
     "residual_impact",
@@ -295,3 +298,125 @@ def halted_move(
     after = gain / halt.depth_refill
     start = shock + gain * band * (impact_left - 1.0 / depth_refill)
     return max(band, start / (1.0 - after))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hunt:
+    """What it earns to trade the price to a cluster of thresholds, and back.
+
+    Parameters
+    ----------
+    traded_base : float
+        Sold to reach the cluster (bought, for shorts) and taken back later, base units.
+    gross_quote, fees_quote : float
+        Profit before fees, and fees paid both ways.
+    break_even_base : float
+        Cluster with which fees and fading are just earned; infinite where none is large enough.
+    """
+
+    traded_base: float
+    gross_quote: float
+    fees_quote: float
+    break_even_base: float
+
+    @property
+    def net_quote(self) -> float:
+        """Profit after fees; with nothing in the cluster, less the cost of searching it."""
+        return self.gross_quote - self.fees_quote
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _HuntSettings:
+    distance: float
+    cluster_base: float
+    slope_per_base: float
+    reference_price: float
+    fee_fraction: float
+    impact_left: float
+    side: Side
+
+    def __post_init__(self) -> None:
+        require_positive(self, "distance", "slope_per_base", "reference_price")
+        if not (math.isfinite(self.cluster_base) and self.cluster_base >= 0):
+            raise ParameterError.out_of_range(self, "cluster_base", "a finite number, at least 0")
+        if not 0 <= self.fee_fraction < 1:
+            raise ParameterError.out_of_range(self, "fee_fraction", "[0, 1)")
+        if not 0 <= self.impact_left <= 1:
+            raise ParameterError.out_of_range(self, "impact_left", "[0, 1]")
+        if self.side not in ("long", "short"):
+            raise ParameterError.unknown("side", str(self.side), ("long", "short"))
+
+
+def hunting_profit(
+    *,
+    distance: float,
+    cluster_base: float,
+    slope_per_base: float,
+    reference_price: float,
+    fee_fraction: float = 0.0,
+    impact_left: float = 1.0,
+    side: Side = "long",
+) -> Hunt:
+    r"""Profit of selling down to a cluster of thresholds and buying back once it has fired.
+
+    Parameters
+    ----------
+    distance : float
+        d, how far the cluster is, quote per base, positive.
+    cluster_base : float
+        q, what is closed once the price is there, with all that follows; base units, at least 0.
+        0: nothing is found, and the hunt costs what the search costs.
+    slope_per_base : float
+        Slope :math:`\lambda` of a linear impact in prices, quote per base per base unit, positive.
+    reference_price : float
+        p0, quote per base, positive.
+    fee_fraction : float
+        :math:`\phi`, fee of the hunter over traded value, in [0, 1).
+    impact_left : float
+        r, share of impact left when the hunter trades back, in [0, 1]; 1: permanent.
+    side : {"long", "short"}
+        Longs are hunted by selling, shorts by buying.
+
+    Returns
+    -------
+    Hunt
+
+    Notes
+    -----
+    Fills at the average along the book, in one piece each way: X = d/:math:`\lambda` is traded,
+    the gross profit is :math:`X((d+\lambda q)r-d)`, which is d q if impact is permanent, and the
+    fees are :math:`\phi X(2p_0\mp(d+\lambda q)r)`. With nothing to fire and no fees a permanent
+    impact gives exactly 0, a fading one a loss. Under fills at the last price each way costs
+    :math:`\lambda X^2/2` more.
+
+    Examples
+    --------
+    >>> hunt = hunting_profit(
+    ...     distance=4.0, cluster_base=160.0, slope_per_base=0.01, reference_price=100.0
+    ... )
+    >>> hunt.traded_base, hunt.gross_quote
+    (400.0, 640.0)
+    """
+    _HuntSettings(
+        distance=distance,
+        cluster_base=cluster_base,
+        slope_per_base=slope_per_base,
+        reference_price=reference_price,
+        fee_fraction=fee_fraction,
+        impact_left=impact_left,
+        side=side,
+    )
+    sign = 1.0 if side == "long" else -1.0
+    traded = distance / slope_per_base
+    shifted = (distance + slope_per_base * cluster_base) * impact_left
+    kept = impact_left * (1.0 + sign * fee_fraction)
+    needed = math.inf
+    if kept > 0:
+        spent = distance + 2.0 * fee_fraction * reference_price
+        needed = max((spent / kept - distance) / slope_per_base, 0.0)
+    return Hunt(
+        traded_base=traded,
+        gross_quote=traded * (shifted - distance),
+        fees_quote=fee_fraction * traded * (2.0 * reference_price - sign * shifted),
+        break_even_base=needed,
+    )

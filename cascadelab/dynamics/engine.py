@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cascadelab.dynamics.decay import signed_move
-from cascadelab.dynamics.events import AccountEvent
+from cascadelab.dynamics.events import Event, in_order
+from cascadelab.dynamics.filling import Fill
 from cascadelab.dynamics.live import LiveBook
 from cascadelab.dynamics.mechanisms import LoopState
 from cascadelab.dynamics.run import Run
 from cascadelab.dynamics.settings import Market
 from cascadelab.dynamics.settle import AnySide, Batch, Till
 from cascadelab.dynamics.side import SideState
-from cascadelab.dynamics.slices import price_of_worth, worth
 from cascadelab.dynamics.stepping import Actors, QuietSteps
+from cascadelab.dynamics.trades import TradeDesk
 from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.units import FloatArray
@@ -26,8 +27,6 @@ __all__ = ["simulate"]
 
 #: Steps in a block after an event, and at most.
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096
-#: Nodes and weights of the average price along the book.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 def simulate(
@@ -37,7 +36,7 @@ def simulate(
     step_s: float = 1.0,
     index_price: npt.ArrayLike | None = None,
     generator: np.random.Generator | None = None,
-    events: Sequence[AccountEvent] = (),
+    events: Sequence[Event] = (),
 ) -> Run:
     r"""Run the loop along a path of the fundamental.
 
@@ -52,9 +51,10 @@ def simulate(
         Index of other venues, for marks that need one; the fundamental if left out.
     generator : numpy.random.Generator, optional
         Needed for the deleveraging order ``"unranked"`` only.
-    events : sequence of Opening, TopUp or Funding
-        What happens to accounts meanwhile, at the first step at or after its time and before the
-        engine looks; during a halt, once it is over. Those beyond the path do not happen.
+    events : sequence of Opening, TopUp, Funding or Trade
+        What happens meanwhile to accounts, and what traders order, at the first step at or after
+        its time and before the engine looks; during a halt, once it is over. Those beyond the
+        path do not happen.
 
     Returns
     -------
@@ -149,14 +149,16 @@ class _Engine:
         index: FloatArray,
         step_s: float,
         generator: np.random.Generator | None,
-        events: Sequence[AccountEvent],
+        events: Sequence[Event],
     ) -> None:
         self.market, self.step_s = market, step_s
         coordinate, clock = market.coordinate, market.clock
         self.shock, self.index = coordinate.move_to(path), coordinate.move_to(index)
         self.n = len(path)
         self.before, self.after = np.empty(self.n), np.empty(self.n)
-        self.live = LiveBook(market.book, coordinate, events, step_s) if events else None
+        on_accounts, trades = in_order(events, step_s)
+        self.live = LiveBook(market.book, coordinate, on_accounts) if on_accounts else None
+        self.desk = TradeDesk(trades)
         self.longs: AnySide
         self.shorts: AnySide
         if self.live is not None:
@@ -277,9 +279,15 @@ class _Engine:
         for side in (self.longs, self.shorts):
             if side.waiting:
                 end = min(end, max(side.waiting[0][0], k) + 1)
-        if self.live is not None and self.live.next_step < end:
-            end = max(int(self.live.next_step), k) + 1
+        if self._next_event < end:
+            end = max(int(self._next_event), k) + 1
         return end
+
+    @property
+    def _next_event(self) -> float:
+        """Step of the next event of an account or trader; infinite where none is left."""
+        on_accounts = np.inf if self.live is None else self.live.next_step
+        return min(on_accounts, self.desk.next_step)
 
     def _moves(self, k: int, end: int) -> FloatArray:
         state = self.modes @ self.table[:, : end - k]
@@ -307,7 +315,7 @@ class _Engine:
     def _is_forced(self, step: int) -> bool:
         if self.longs.open_base > 0 or self.shorts.open_base > 0:
             return True
-        if self.live is not None and self.live.next_step <= step:
+        if self._next_event <= step:
             return True
         return any(
             side.waiting and side.waiting[0][0] <= step for side in (self.longs, self.shorts)
@@ -335,6 +343,9 @@ class _Engine:
         if self.live is not None and self.live.next_step <= step:
             price_at = self.market.coordinate.price_at
             self.live.apply(step, float(price_at(move)), float(price_at(mark)))
+        if self.desk.next_step <= step:
+            move = self._fill_orders(step)
+            mark = float(self._marks(step, np.array([move]))[0])
         self._trade(move)
         for side in (self.longs, self.shorts):
             side.release(step)
@@ -405,7 +416,8 @@ class _Engine:
                 quantity = min(quantity, self._room(side.sign, move))
             if quantity <= 1e-12 * side.done_base:
                 continue
-            batch = self.till.settle(step, side, other, quantity, self._pricer(step, side, move))
+            fill = self._fill(step, side.sign, move)
+            batch = self.till.settle(step, side, other, quantity, fill.price)
             self.batches.append(batch)
             self._push(side.sign * batch.book_base, move)
             total += quantity
@@ -417,24 +429,31 @@ class _Engine:
         left = self.market.impact.capacity_base - sign * float(self.modes.sum())
         return max(left * self._depth(move), 0.0)
 
-    def _pricer(self, step: int, side: AnySide, move: float) -> Callable[[float], float]:
-        """Fill price of a quantity sold (bought) into the book as it stands."""
-        start = float(self.modes.sum())
-        scale = 1.0 / self._depth(move)
-        shock, price_at = float(self.shock[step]), self.market.coordinate.price_at
-        is_inverse = self.market.book.is_inverse
+    def _fill(self, step: int, sign: float, move: float) -> Fill:
+        """The book as it stands for a sale (sign 1) or a purchase (-1)."""
+        breaker = self.market.breaker
+        band = math.inf if breaker is None else breaker.band
+        return Fill(
+            market=self.market,
+            shock=float(self.shock[step]),
+            state_base=float(self.modes.sum()),
+            scale_base=sign / self._depth(move),
+            lowest_move=self.centre - band,
+            highest_move=self.centre + band,
+        )
 
-        def last(quantity: float) -> float:
-            end = shock + self._depression(start + side.sign * scale * quantity)
-            return float(price_at(self._clipped(end)))
-
-        def average(quantity: float) -> float:
-            along = start + side.sign * scale * quantity * 0.5 * (_NODES + 1.0)
-            prices = [float(price_at(self._clipped(shock + self._depression(z)))) for z in along]
-            mean = 0.5 * float(np.dot(_WEIGHTS, worth(prices, is_inverse=is_inverse)))
-            return float(price_of_worth(mean, is_inverse=is_inverse))
-
-        return last if self.market.fill == "last" else average
+    def _fill_orders(self, step: int) -> float:
+        """Orders of traders, one after the other; returns the move the engine then looks at."""
+        for trade in self.desk.due(step):
+            sign, move = -math.copysign(1.0, trade.quantity_base), self._now(step)
+            quantity = abs(trade.quantity_base)
+            if self.has_depth:
+                quantity = min(quantity, self._room(sign, move))
+            price = self._fill(step, sign, move).price(quantity)
+            self.desk.note(step, trade, -sign * quantity, price, self.till.worth(price))
+            self._push(sign * quantity, move)
+        self.before[step] = self._now(step)
+        return float(self.before[step])
 
     def _halt(self, step: int) -> int:
         """Begin a halt if the price has left the band; returns the last step it covers."""
@@ -476,4 +495,5 @@ class _Engine:
             backlog_base=self.longs.backlog_base + self.shorts.backlog_base,
             fund_after_quote=self.till.fund,
             live=None if self.live is None else self.live.record(),
+            trades_done=tuple(self.desk.done),
         )

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from cascadelab.dynamics.decay import Decay, Permanent
+from cascadelab.dynamics.filling import jumps_of, mean_between
 from cascadelab.errors import BookExhausted, ParameterError, require_positive
 from cascadelab.impact import ConstantProductImpact, Impact
 from cascadelab.margin.auctions import auction_price
@@ -77,16 +78,16 @@ class BookVenue:
         """Quantity whose impact is left, base units."""
         return float(self._modes.sum())
 
-    def _at(self, state: float) -> float:
-        drop = float(self.impact.move(state))
+    def _along(self, states: FloatArray) -> FloatArray:
+        drop = self.impact.move(states)
         if self.scale == "log":
-            return self.fundamental_price * float(np.exp(-drop))
-        return self.fundamental_price - drop
+            return np.asarray(self.fundamental_price * np.exp(-drop))
+        return np.asarray(self.fundamental_price - drop)
 
     @property
     def price(self) -> float:
         """Marginal price, quote per base."""
-        return self._at(self.state_base)
+        return float(self._along(np.array([self.state_base]))[0])
 
     def quantity_to(self, price: float) -> float:
         """Base units that bring the price down to `price`."""
@@ -100,14 +101,16 @@ class BookVenue:
         return max(most - self.state_base, 0.0)
 
     def sell(self, quantity_base: float) -> float:
-        """Sell along the book; returns the quote received (5-point rule, exact if linear)."""
+        """Sell along the book; returns the quote received."""
         start = self.state_base
         if start + quantity_base > self.impact.capacity_base * (1 + 1e-12):
             raise BookExhausted(quantity_base, self.impact.capacity_base - start)
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        along = [self._at(start + quantity_base * 0.5 * (x + 1.0)) for x in nodes.tolist()]
+        if quantity_base == 0:
+            return 0.0
+        breaks = jumps_of(self.impact)
+        average = mean_between(self._along, start, start + quantity_base, breaks)
         self._modes = self._modes + quantity_base * self._weights
-        return quantity_base * 0.5 * float(np.dot(weights, along))
+        return quantity_base * average
 
     def advance(self, step_s: float, fundamental_price: float) -> None:
         """Impact fades; the fundamental moves."""

@@ -241,3 +241,4 @@ def test_the_guide_runs_from_top_to_bottom():
     exec(compile(code, "docs/dynamics.md", "exec"), names)
     assert names["run"].account_events().height == 3
     assert names["many"].way == "one by one"
+    assert names["hunt"].traders_profit_quote > 0

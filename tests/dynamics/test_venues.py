@@ -195,3 +195,16 @@ def test_a_pool_for_purchases_is_no_venue_for_sales():
     )
     with pytest.raises(ParameterError, match="a venue takes sales"):
         execution.PoolVenue(name="pool", pool=pool)
+
+
+def test_a_walked_book_as_a_venue_pays_what_its_levels_pay():
+    # 10 at 99 and 30 at 97: 25 bring 10 x 99 + 15 x 97, the next 15 all 97.
+    book = cl.OrderBookImpact(
+        prices=np.array([99.0, 97.0]),
+        sizes_base=np.array([10.0, 30.0]),
+        coordinate=cl.Coordinate(reference_price=100.0),
+    )
+    venue = execution.BookVenue(name="a", impact=book, fundamental_price=100.0)
+    assert_allclose(venue.sell(25.0), 990.0 + 15 * 97.0, rtol=1e-14)
+    assert_allclose(venue.sell(15.0), 15 * 97.0, rtol=1e-14)
+    assert venue.sell(0.0) == 0.0
