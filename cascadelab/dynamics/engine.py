@@ -14,7 +14,7 @@ from cascadelab.dynamics.filling import Fill
 from cascadelab.dynamics.live import LiveBook
 from cascadelab.dynamics.mechanisms import LoopState
 from cascadelab.dynamics.run import Run
-from cascadelab.dynamics.settings import Market
+from cascadelab.dynamics.settings import Market, whole_steps
 from cascadelab.dynamics.settle import AnySide, Batch, Till
 from cascadelab.dynamics.side import SideState
 from cascadelab.dynamics.stepping import Actors, QuietSteps
@@ -120,23 +120,6 @@ def _checked_path(price: npt.ArrayLike, name: str) -> FloatArray:
             f"{name}[{at}] is {values[at]}; expected positive finite prices. Correct the path."
         )
     return values
-
-
-def whole_steps(seconds: float, step_s: float, name: str) -> int:
-    """Number of steps in a duration.
-
-    Raises
-    ------
-    ParameterError
-        If the duration is no whole number of steps.
-    """
-    steps = round(seconds / step_s)
-    if abs(steps * step_s - seconds) > 1e-9 * max(seconds, step_s):
-        raise ParameterError(
-            f"{name} is {seconds!r} s; expected a whole number of steps of {step_s!r} s. Change "
-            f"one of them."
-        )
-    return steps
 
 
 class _Engine:
@@ -256,7 +239,8 @@ class _Engine:
             sold = actors.sold(last, move)
             last = LoopState(move=move, slope=0.0)
             if sold != 0.0:
-                scaled = sold / (self.refill * actors.depth(last))
+                depth = self.refill * actors.depth(last)
+                scaled = self._within(sold, state, depth) / depth
                 faded = [m + scaled * w for m, w in zip(faded, quiet.weights, strict=True)]
                 state = sum(faded)
             modes = faded
@@ -350,16 +334,17 @@ class _Engine:
         for side in (self.longs, self.shorts):
             side.release(step)
         budget = self.budget
-        is_check = step % self.every == 0
+        is_check, is_own = step % self.every == 0, self.market.mark.kind == "last"
         while True:
             if is_check:
-                self._trigger(self._clipped(mark), step)
+                # A band holds the own price; another mark may be beyond it.
+                self._trigger(self._clipped(mark) if is_own else mark, step)
             sold, budget = self._sell(step, move, budget)
             if sold == 0.0:
                 break
             self.n_rounds += 1
             move = self._now(step)
-            if self.market.mark.kind == "last":
+            if is_own:
                 mark = move
             if not self.is_continuous:
                 break
@@ -367,9 +352,13 @@ class _Engine:
         self.last_move = float(self.before[step])
         return self._halt(step)
 
+    @property
+    def _state(self) -> float:
+        """Quantity whose impact is left, base units."""
+        return float(self.modes.sum())
+
     def _now(self, step: int) -> float:
-        state = float(self.modes.sum())
-        return float(self.shock[step]) + self._depression(state)
+        return float(self.shock[step]) + self._depression(self._state)
 
     def _depression(self, state: float) -> float:
         if self.slope is not None:
@@ -394,7 +383,8 @@ class _Engine:
         """Orders of mechanisms that trade at every step, on the move since the last step."""
         if self.actors.traders:
             last = LoopState(move=self.last_move, slope=0.0)
-            self._push(self.actors.sold(last, move), move)
+            sold = self.actors.sold(last, move)
+            self._push(self._within(sold, self._state, self._depth(move)), move)
 
     def _push(self, sold: float, move: float) -> None:
         """Add sold (bought: negative) quantity to the impact state, scaled by depth."""
@@ -413,7 +403,8 @@ class _Engine:
             if self.is_capped:
                 quantity = min(quantity, budget)
             if self.has_depth:
-                quantity = min(quantity, self._room(side.sign, move))
+                wanted, depth = side.sign * quantity, self._depth(move)
+                quantity = abs(self._within(wanted, self._state, depth))
             if quantity <= 1e-12 * side.done_base:
                 continue
             fill = self._fill(step, side.sign, move)
@@ -424,10 +415,13 @@ class _Engine:
             budget -= quantity
         return total, budget
 
-    def _room(self, sign: float, move: float) -> float:
-        """Quantity the book can still take on one side."""
-        left = self.market.impact.capacity_base - sign * float(self.modes.sum())
-        return max(left * self._depth(move), 0.0)
+    def _within(self, sold: float, state: float, depth: float) -> float:
+        """What the book at a state can still take of a sale (a purchase: negative)."""
+        if not self.has_depth:
+            return sold
+        sign = math.copysign(1.0, sold)
+        room = (self.market.impact.capacity_base - sign * state) * depth
+        return sign * min(abs(sold), max(room, 0.0))
 
     def _fill(self, step: int, sign: float, move: float) -> Fill:
         """The book as it stands for a sale (sign 1) or a purchase (-1)."""
@@ -436,7 +430,7 @@ class _Engine:
         return Fill(
             market=self.market,
             shock=float(self.shock[step]),
-            state_base=float(self.modes.sum()),
+            state_base=self._state,
             scale_base=sign / self._depth(move),
             lowest_move=self.centre - band,
             highest_move=self.centre + band,
@@ -445,13 +439,12 @@ class _Engine:
     def _fill_orders(self, step: int) -> float:
         """Orders of traders, one after the other; returns the move the engine then looks at."""
         for trade in self.desk.due(step):
-            sign, move = -math.copysign(1.0, trade.quantity_base), self._now(step)
-            quantity = abs(trade.quantity_base)
-            if self.has_depth:
-                quantity = min(quantity, self._room(sign, move))
-            price = self._fill(step, sign, move).price(quantity)
-            self.desk.note(step, trade, -sign * quantity, price, self.till.worth(price))
-            self._push(sign * quantity, move)
+            move, state = self._now(step), self._state
+            sold = self._within(-trade.quantity_base, state, self._depth(move))
+            sign = -math.copysign(1.0, trade.quantity_base)
+            price = self._fill(step, sign, move).price(abs(sold))
+            self.desk.note(step, trade, -sold, price, self.till.worth(price))
+            self._push(sold, move)
         self.before[step] = self._now(step)
         return float(self.before[step])
 

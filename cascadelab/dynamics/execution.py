@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cascadelab.dynamics.decay import Decay, Permanent
+from cascadelab.dynamics.decay import Decay, Permanent, signed_move
 from cascadelab.dynamics.filling import jumps_of, mean_between
 from cascadelab.errors import BookExhausted, ParameterError, require_positive
 from cascadelab.impact import ConstantProductImpact, Impact
@@ -79,7 +79,7 @@ class BookVenue:
         return float(self._modes.sum())
 
     def _along(self, states: FloatArray) -> FloatArray:
-        drop = self.impact.move(states)
+        drop = signed_move(self.impact, states)
         if self.scale == "log":
             return np.asarray(self.fundamental_price * np.exp(-drop))
         return np.asarray(self.fundamental_price - drop)

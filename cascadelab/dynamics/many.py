@@ -14,11 +14,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.book import SideBook
 from cascadelab.dynamics.decay import signed_move
-from cascadelab.dynamics.engine import simulate, whole_steps
+from cascadelab.dynamics.engine import simulate
 from cascadelab.dynamics.events import Event
 from cascadelab.dynamics.fundamental import DrawnPaths
 from cascadelab.dynamics.run import Run
-from cascadelab.dynamics.settings import Market
+from cascadelab.dynamics.settings import Market, whole_steps
 from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.rng import spawn

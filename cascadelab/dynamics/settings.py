@@ -15,7 +15,7 @@ from cascadelab.impact import Impact
 from cascadelab.margin.waterfall import WaterfallRules
 from cascadelab.units import Coordinate
 
-__all__ = ["CircuitBreaker", "Clock", "MarkRule", "Market"]
+__all__ = ["CircuitBreaker", "Clock", "MarkRule", "Market", "whole_steps"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,3 +147,20 @@ class Market:
             raise ParameterError.unknown("fill", str(self.fill), ("last", "average"))
         object.__setattr__(self, "mechanisms", tuple(completed(m) for m in self.mechanisms))
         warn_of_manipulation(self.impact, self.decay)
+
+
+def whole_steps(seconds: float, step_s: float, name: str) -> int:
+    """Number of steps in a duration.
+
+    Raises
+    ------
+    ParameterError
+        If the duration is no whole number of steps.
+    """
+    steps = round(seconds / step_s)
+    if abs(steps * step_s - seconds) > 1e-9 * max(seconds, step_s):
+        raise ParameterError(
+            f"{name} is {seconds!r} s; expected a whole number of steps of {step_s!r} s. Change "
+            f"one of them."
+        )
+    return steps
