@@ -172,9 +172,9 @@ class _Engine:
         self.batches: list[Batch] = []
         self.n_rounds = 0
         self.last_move = float(self.shock[0])
-        window = round(market.mark.window_s / step_s)
-        self.window = max(window, 1)
-        self.basis = np.zeros(self.n + 1) if market.mark.kind == "basis" else None
+        has_basis = market.mark.kind == "basis"
+        self.window = whole_steps(market.mark.window_s, step_s, "window_s") if has_basis else 1
+        self.basis = np.zeros(self.n + 1) if has_basis else None
         self.quiet = self._quiet_steps() if self.actors.act_each_step else None
 
     def _quiet_steps(self) -> QuietSteps:

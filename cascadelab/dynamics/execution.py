@@ -102,6 +102,7 @@ class BookVenue:
 
     def sell(self, quantity_base: float) -> float:
         """Sell along the book; returns the quote received."""
+        _require_quantity(quantity_base)
         start = self.state_base
         if start + quantity_base > self.impact.capacity_base * (1 + 1e-12):
             raise BookExhausted(quantity_base, self.impact.capacity_base - start)
@@ -238,6 +239,7 @@ class DutchAuction:
 
     def put_up(self, quantity_base: float) -> None:
         """Start an auction of a lot."""
+        _require_quantity(quantity_base)
         self.waiting.append((self.clock_s, quantity_base, self.start_factor * self.market_price))
 
     def advance(self, step_s: float, fundamental_price: float) -> float:
@@ -271,6 +273,13 @@ class DutchAuction:
         return received
 
 
+def _require_quantity(quantity_base: float) -> None:
+    if not (np.isfinite(quantity_base) and quantity_base >= 0):
+        raise ParameterError(
+            f"quantity_base is {quantity_base!r}; expected a finite number of at least 0. Pass one."
+        )
+
+
 def route_sale(venues: Sequence[Venue], quantity_base: float) -> FloatArray:
     r"""Split a sale so that all venues used end at one marginal price; does not sell.
 
@@ -296,10 +305,9 @@ def route_sale(venues: Sequence[Venue], quantity_base: float) -> FloatArray:
     The split that receives most where impact is permanent: marginal prices are equal
     (water-filling), found by bisection on the end price.
     """
-    if not (np.isfinite(quantity_base) and quantity_base >= 0):
-        raise ParameterError(
-            f"quantity_base is {quantity_base!r}; expected a finite number of at least 0. Pass one."
-        )
+    _require_quantity(quantity_base)
+    if not venues:
+        raise ParameterError("venues is empty; expected at least one place to sell. Pass one.")
 
     def taken(price: float) -> FloatArray:
         return np.array([venue.quantity_to(price) for venue in venues])

@@ -11,6 +11,7 @@ import polars as pl
 
 from cascadelab.dynamics.engine import simulate
 from cascadelab.dynamics.settings import Market
+from cascadelab.errors import ParameterError
 
 __all__ = ["check_interval_frontier"]
 
@@ -45,6 +46,8 @@ def check_interval_frontier(
         ``check_interval_s``, ``largest_move`` (coordinate units), ``largest_move_fraction`` (of
         the first price), ``closed_base``, ``bad_debt_quote``, ``shortfall_quote``, ``n_rounds``.
     """
+    if not n_offsets >= 1:
+        raise ParameterError(f"n_offsets is {n_offsets!r}; expected at least 1. Pass a count.")
     path = np.asarray(fundamental_price, dtype=np.float64)
     rows = []
     for interval in check_intervals_s:

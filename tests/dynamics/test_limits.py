@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 
 import cascadelab as cl
 from cascadelab import dynamics
+from cascadelab.dynamics.frontier import check_interval_frontier
+from cascadelab.errors import ParameterError
 from cascadelab.margin import FlatRules
 
 PRICE = cl.Coordinate(reference_price=100.0)
@@ -78,3 +80,36 @@ def test_a_band_of_the_own_price_does_not_draw_the_index_to_it(events):
         banded_market(1.0, 1.0), [95.0] * 3, index_price=[98.0] * 3, events=events
     )
     assert run.closed_base == 0.0
+
+
+def test_a_market_whose_parts_measure_differently_is_refused():
+    ledger = cl.Ledger.from_arrays(entry_price=[100.0], size_base=[1.0], leverage=[10.0])
+    parts = {
+        "book": dynamics.slice_book(ledger, RULES),
+        "coordinate": PRICE,
+        "impact": cl.LinearImpact(slope_per_base=0.1),
+    }
+    asks = cl.OrderBookImpact(
+        prices=np.array([101.0]),
+        sizes_base=np.array([1.0]),
+        coordinate=cl.Coordinate(reference_price=100.0, side="short"),
+    )
+    log = cl.Coordinate(reference_price=100.0, scale="log")
+    bounded = cl.BoundedImpact(reference_price=100.0, slope_per_base=0.1)
+    for change, words in (
+        ({"coordinate": log, "impact": bounded}, "one scale"),
+        ({"impact": asks}, "one side"),
+        ({"book": ledger}, "slice_book"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            dynamics.Market(**(parts | change))
+    basis = dynamics.Market(**parts, mark=dynamics.MarkRule(kind="basis", window_s=1.5))
+    with pytest.raises(ParameterError, match=r"window_s is 1\.5"):
+        dynamics.simulate(basis, [100.0, 99.0])
+    with pytest.raises(ParameterError, match="n_offsets is 0"):
+        check_interval_frontier(basis, [100.0, 99.0], [1.0], n_offsets=0)
+    with pytest.raises(ParameterError, match="n_paths is -1"):
+        dynamics.draw_paths(
+            np.random.default_rng(0), n_paths=-1, n_steps=2, step_s=1.0, start_price=1.0,
+            volatility_per_year=1.0,
+        )  # fmt: skip
