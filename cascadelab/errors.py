@@ -45,7 +45,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class CascadelabError(Exception):
-    """Root of all errors raised on purpose by cascadelab."""
+    """Root of all errors raised on purpose by cascadelab; each goes to other processes whole."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Words and values as they are: the arguments a class is made from may be others."""
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(
+    kind: type[CascadelabError], words: tuple[object, ...], values: dict[str, object]
+) -> CascadelabError:
+    """Build an error as it was raised in another process."""
+    error = kind.__new__(kind)
+    error.args = words
+    error.__dict__.update(values)
+    return error
 
 
 class ParameterError(CascadelabError, ValueError):
@@ -156,6 +170,16 @@ class BookExhausted(CascadelabError, RuntimeError):
         )
         self.quantity_base = quantity_base
         self.capacity_base = capacity_base
+
+    @classmethod
+    def withdrawn(cls, move: float) -> BookExhausted:
+        """All depth was withdrawn on the way to a move."""
+        error = cls(float("nan"), 0.0)
+        error.args = (
+            f"At a move of {move:g} the channels have withdrawn all depth; expected some to be "
+            f"left, because something is to be sold. Withdraw it more slowly, or lower the gain.",
+        )
+        return error
 
 
 class AccountingError(CascadelabError, RuntimeError):

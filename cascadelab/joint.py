@@ -144,8 +144,9 @@ def _check_joint(slopes: FloatArray, start: FloatArray, n_nodes: int, names: Seq
             f"{start.shape} and {len(names)} labels; expected one row, column, shock and label per "
             f"flow. Correct the shapes."
         )
-    if not ((slopes >= 0).all() and (start >= 0).all() and np.isfinite(start).all()):
+    values = np.concatenate([slopes.ravel(), start])
+    if not (np.isfinite(values) & (values >= 0)).all():
         raise ParameterError(
-            "impact or shock holds a negative or missing value; expected numbers of at least 0, "
-            "because rounds rise to the least fixed point only then. Correct the sign."
+            "impact or shock holds a negative, infinite or missing value; expected numbers of at "
+            "least 0, because rounds rise to the least fixed point only then. Correct the sign."
         )

@@ -25,7 +25,13 @@ __all__ = [
 
 def spectral_radius(matrix: npt.ArrayLike) -> float:
     """Largest modulus of an eigenvalue, for a square matrix."""
-    values = np.linalg.eigvals(np.asarray(matrix, dtype=np.float64))
+    table = np.asarray(matrix, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or not np.isfinite(table).all():
+        raise ParameterError(
+            f"matrix has shape {table.shape} or a value that is not finite; expected a square one "
+            f"of finite numbers. Correct it."
+        )
+    values = np.linalg.eigvals(table)
     return float(np.abs(values).max(initial=0.0))
 
 
@@ -62,10 +68,10 @@ class GainMatrix(Displayed):
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
             raise ParameterError(
-                f"matrix has shape {matrix.shape}; expected a square one. Pass one row and one "
-                f"column per node."
+                f"matrix has shape {matrix.shape}; expected a square one of at least one node. "
+                f"Pass one row and one column per node."
             )
         bad = ~(np.isfinite(matrix) & (matrix >= 0))
         if bad.any():
@@ -226,12 +232,15 @@ class GainMatrix(Displayed):
 
     def _delays(self, delay_s: npt.ArrayLike) -> FloatArray:
         delay = np.asarray(delay_s, dtype=np.float64)
-        is_good = delay.shape == self.matrix.shape and (delay[self.matrix > 0] > 0).all()
+        is_good = delay.shape == self.matrix.shape
+        if is_good:
+            used = delay[self.matrix > 0]
+            is_good = bool((np.isfinite(used) & (used > 0)).all())
         if not is_good:
             raise ParameterError(
-                f"delay_s has shape {delay.shape} or a value that is not positive; expected "
-                f"{self.matrix.shape}, positive where the gain is. Use the engine's interval for "
-                f"what seems instantaneous."
+                f"delay_s has shape {delay.shape} or a value that is not positive and "
+                f"finite; expected {self.matrix.shape}, positive where the gain is. Use the "
+                f"engine's interval for what seems instantaneous."
             )
         return delay
 
@@ -256,6 +265,11 @@ class GainMatrix(Displayed):
         """
         given = self._shock(shock)
         delay = self._delays(delay_s)
+        if not (step_s > 0 and n_steps >= 0):
+            raise ParameterError(
+                f"step_s is {step_s!r}, n_steps {n_steps!r}; expected positive seconds and at "
+                f"least 0 steps. Correct them."
+            )
         lag = np.rint(delay / step_s).astype(np.int64)
         is_edge = self.matrix > 0
         off = np.abs(lag * step_s - delay)[is_edge]
@@ -345,11 +359,12 @@ def cross_margin_gain(
     slope = np.asarray(impact, dtype=np.float64)
     slope = np.diag(slope) if slope.ndim == 1 else slope
     holdings = np.asarray(holdings_base, dtype=np.float64)
-    if slope.shape != (holdings.size, holdings.size) or not density_per_quote >= 0:
+    is_good = slope.shape == (holdings.size, holdings.size) and density_per_quote >= 0
+    if not (is_good and np.isfinite(slope).all() and np.isfinite(holdings).all()):
         raise ParameterError(
             f"impact has shape {slope.shape}, holdings_base {holdings.shape}, density_per_quote is "
-            f"{density_per_quote!r}; expected one slope per holding and a density of at least 0. "
-            f"Correct them."
+            f"{density_per_quote!r}; expected one finite slope per holding and a density of at "
+            f"least 0. Correct them."
         )
     return np.asarray(density_per_quote * slope @ np.outer(holdings, holdings))
 
@@ -374,7 +389,14 @@ def oracle_gain(
     ndarray of shape (n, n)
         Acts on forced flow: entry (u, v) is what u sells per unit sold by v.
     """
-    weight = np.asarray(weights, dtype=np.float64)
-    return np.asarray(
-        weight * np.asarray(impact, dtype=np.float64) * np.asarray(density_base)[:, None]
-    )
+    weight, slope = np.asarray(weights, dtype=np.float64), np.asarray(impact, dtype=np.float64)
+    density = np.asarray(density_base, dtype=np.float64)
+    n = slope.size
+    is_good = weight.shape == (n, n) and slope.shape == density.shape == (n,)
+    if not is_good or not all((part >= 0).all() for part in (weight, slope, density)):
+        raise ParameterError(
+            f"weights have shape {weight.shape}, impact {slope.shape}, density_base "
+            f"{density.shape}, or one is negative or missing; expected one venue per protocol and "
+            f"numbers of at least 0. Correct them."
+        )
+    return np.asarray(weight * slope * density[:, None])

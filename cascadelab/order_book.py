@@ -104,6 +104,11 @@ class OrderBookImpact:
         """Side whose closing walks the book: bids for longs, asks for shorts."""
         return self.coordinate.side
 
+    @property
+    def edges_base(self) -> FloatArray:
+        """Quantities at which a level is used up and the price jumps, shape (n_levels,)."""
+        return self._cumulative[1:]
+
     def _level(self, quantity_base: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.intp]]:
         """Quantities, and the level (from 1; 0 for nothing) of the last unit of each."""
         quantity = np.asarray(quantity_base, dtype=np.float64)

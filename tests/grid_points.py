@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cascadelab.errors import BookExhausted
+
 
 def cascade(point, rng):
     """A drawn book and its cascade: randomness and the solver together."""
@@ -37,6 +39,10 @@ def fails(point, rng):
     if point["x"] == 3:
         raise ZeroDivisionError("three")
     return {"y": point["x"]}
+
+
+def exhausts(point, rng):
+    raise BookExhausted(point["x"], 2.0)
 
 
 if __name__ == "__main__":

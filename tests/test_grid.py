@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from cascadelab import grid
-from cascadelab.errors import DataError, ParameterError
+from cascadelab.errors import (
+    BookExhausted,
+    ConvergenceError,
+    DataError,
+    MissingExtraError,
+    ParameterError,
+)
 from tests import grid_points
 
 POINTS = [{"n": n, "shock": shock} for n in (50, 500) for shock in (1.0, 2.5, 6.0)]
@@ -125,6 +132,30 @@ def test_an_error_names_the_point_and_keeps_what_is_finished(tmp_path):
         grid.run(grid_points.fails, points, folder=tmp_path)
     assert caught.value.__notes__ == ["at the point {'x': 3}"]
     assert len(list((tmp_path / "parts").iterdir())) == 3
+
+
+def test_an_error_of_a_worker_process_arrives_as_it_was_raised():
+    # An error that cannot be rebuilt here would break the pool and say nothing.
+    with grid.spawned(1) as pool, pytest.raises(BookExhausted, match="5 base units") as caught:
+        grid.run(grid_points.exhausts, [{"x": 5.0}], pool)
+    assert (caught.value.quantity_base, caught.value.capacity_base) == (5.0, 2.0)
+    assert caught.value.__notes__ == ["at the point {'x': 5.0}"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BookExhausted(1.0, 2.0),
+        ConvergenceError("No end.", 1.5, 7),
+        ParameterError("Wrong."),
+        MissingExtraError.of("arch", "econ"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_pickled(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
 
 
 def test_a_damaged_part_is_named(tmp_path):

@@ -12,7 +12,7 @@ from cascadelab.dynamics.decay import (
     PriceManipulationWarning,
 )
 from cascadelab.dynamics.engine import simulate
-from cascadelab.dynamics.events import Funding, Opening, TopUp
+from cascadelab.dynamics.events import Funding, Opening, TopUp, Trade
 from cascadelab.dynamics.fundamental import DrawnPaths, draw_path, draw_paths, ramp_path, shock_path
 from cascadelab.dynamics.many import ManyRuns, simulate_paths
 from cascadelab.dynamics.mechanisms import (
@@ -54,6 +54,7 @@ __all__ = [
     "Run",
     "SliceBook",
     "TopUp",
+    "Trade",
     "attribute",
     "critical_point",
     "cross_book",

@@ -49,23 +49,29 @@ class CrossBook:
     accounts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        for name in ("holdings_base", "cash_quote", "maintenance_base"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         shape = self.holdings_base.shape
         is_good = (
             self.holdings_base.ndim == 2
             and shape[1] == len(self.assets)
             and self.cash_quote.shape == (shape[0],)
             and self.maintenance_base.shape == shape
+            and len(self.accounts) in (0, shape[0])
         )
         if not is_good:
             raise ParameterError(
                 f"holdings_base has shape {shape}, cash_quote {self.cash_quote.shape}, "
-                f"maintenance_base {self.maintenance_base.shape} for {len(self.assets)} assets; "
-                f"expected one row per account and one column per asset. Correct the shapes."
+                f"maintenance_base {self.maintenance_base.shape} for {len(self.assets)} assets and "
+                f"{len(self.accounts)} names of accounts; expected one row per account and one "
+                f"column per asset. Correct the shapes."
             )
-        if not (self.maintenance_base >= 0).all():
+        _require_finite("holdings_base", self.holdings_base)
+        _require_finite("cash_quote", self.cash_quote)
+        if not (np.isfinite(self.maintenance_base) & (self.maintenance_base >= 0)).all():
             raise ParameterError(
-                "maintenance_base holds a negative or missing value; expected at least 0. Pass "
-                "the requirement per unit of price."
+                "maintenance_base holds a negative, infinite or missing value; expected at least "
+                "0. Pass the requirement per unit of price."
             )
 
     @property
@@ -85,6 +91,16 @@ class CrossBook:
     def buffer(self, prices: npt.ArrayLike) -> FloatArray:
         """Equity less maintenance, shape (n_accounts,), quote; closed at or below 0."""
         return np.asarray(self.cash_quote + self.weights @ np.asarray(prices, dtype=float))
+
+
+def _require_finite(name: str, values: FloatArray) -> None:
+    """Raise ParameterError naming the first value that is not finite."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        at = np.argwhere(bad)[0].tolist()
+        raise ParameterError(
+            f"{name}{at} is {values[tuple(at)]}; expected finite numbers. Correct or drop the row."
+        )
 
 
 def cross_book(
@@ -181,15 +197,18 @@ class CrossMarket:
 
     def __post_init__(self) -> None:
         n = len(self.book.assets)
-        if self.impact.shape != (n, n) or not (self.impact >= 0).all():
+        slopes = np.asarray(self.impact, dtype=np.float64)
+        if slopes.shape != (n, n) or not (np.isfinite(slopes) & (slopes >= 0)).all():
             raise ParameterError(
-                f"impact has shape {self.impact.shape} or a negative value; expected ({n}, {n}) "
-                f"slopes of at least 0. Use numpy.diag for assets that do not move each other."
+                f"impact has shape {slopes.shape} or a value that is negative or not finite; "
+                f"expected ({n}, {n}) slopes of at least 0. Use numpy.diag for assets that do not "
+                f"move each other."
             )
+        object.__setattr__(self, "impact", slopes)
         if self.scale not in ("price", "log"):
             raise ParameterError.unknown("scale", str(self.scale), ("price", "log"))
-        if not self.fund_quote >= 0:
-            raise ParameterError.out_of_range(self, "fund_quote", "a number of at least 0")
+        if not 0 <= self.fund_quote < np.inf:
+            raise ParameterError.out_of_range(self, "fund_quote", "a finite number of at least 0")
 
 
 def group_attribution(
@@ -224,6 +243,11 @@ def group_attribution(
     :math:`w_i = \epsilon\sum_a|V_{ia}|p_a`, and :math:`G=\Lambda J`.
     """
     book, price = market.book, np.asarray(prices, dtype=np.float64)
+    if price.shape != (len(book.assets),) or not (np.isfinite(price) & (price > 0)).all():
+        raise ParameterError(
+            f"prices are {price.tolist()}; expected one positive price for each of "
+            f"{list(book.assets)}. Correct them."
+        )
     names = np.asarray(list(groups))
     if names.shape != (book.n_accounts,) or not window_fraction > 0:
         raise ParameterError(

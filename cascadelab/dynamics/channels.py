@@ -12,9 +12,14 @@ import polars as pl
 
 from cascadelab.cascade import Cascade, solve
 from cascadelab.display import Displayed, Summary
-from cascadelab.dynamics.mechanisms import Liquidation, LoopState, Mechanism, completed
+from cascadelab.dynamics.mechanisms import (
+    Liquidation,
+    LoopState,
+    Mechanism,
+    completed,
+    is_silent,
+)
 from cascadelab.errors import ParameterError
-from cascadelab.flow import UniformFlow
 from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import Coordinate
@@ -180,13 +185,9 @@ def solve_channels(
     withdrawn to nothing the status is ``"book_exhausted"``.
     """
     mechanisms = [completed(m) for m in mechanisms]
-    alone = [m for m in mechanisms if isinstance(m, Liquidation)]
-    if len(alone) != 1:
-        raise ParameterError(
-            f"{len(alone)} mechanisms are Liquidation; expected exactly one. Merge their books."
-        )
+    forced = _forced_of(mechanisms)
     if len(mechanisms) == 1:
-        plain = solve(alone[0].curve, impact, shock)
+        plain = solve(forced.curve, impact, shock)
         return ChannelCascade(
             shock=plain.shock,
             move=plain.move,
@@ -198,11 +199,11 @@ def solve_channels(
         )
     if not (np.isfinite(shock) and shock >= 0):
         raise ParameterError(f"shock is {shock!r}; expected a finite move of at least 0. Pass one.")
-    endogenous = _endogenous(mechanisms, alone[0], impact)
+    endogenous = _endogenous(mechanisms, forced, impact)
     move, n_rounds, status = _rise(endogenous, float(shock), max_rounds, tolerance)
     sold = _sold(mechanisms, move) if status != "book_exhausted" else impact.capacity_base
-    total = alone[0].curve.total_base
-    if status == "subcritical" and float(alone[0].curve.quantity(move)) >= total * (1 - 1e-14) > 0:
+    total = forced.curve.total_base
+    if status == "subcritical" and float(forced.curve.quantity(move)) >= total * (1 - 1e-14) > 0:
         status = "exhausted"
     gains = {m.name: math.nan for m in mechanisms}
     if np.isfinite(move) and status != "book_exhausted":
@@ -215,6 +216,24 @@ def solve_channels(
         status=status,
         gains=gains,
     )
+
+
+def _forced_of(mechanisms: Sequence[Mechanism]) -> Liquidation:
+    """The one liquidation among some mechanisms."""
+    found = [m for m in mechanisms if isinstance(m, Liquidation)]
+    if len(found) != 1:
+        raise ParameterError(
+            f"{len(found)} mechanisms are Liquidation; expected exactly one. Merge their books, or "
+            f"add one with the curve."
+        )
+    return found[0]
+
+
+def _edges(mechanisms: Sequence[Mechanism], forced: Liquidation) -> list[float]:
+    """Moves above 0 at which the curve or a channel says that its answer jumps or kinks."""
+    sources = [forced.curve, *mechanisms]
+    named = {edge for source in sources for edge in getattr(source, "edges", ())}
+    return sorted(edge for edge in named if 0.0 < edge < math.inf)
 
 
 def _rise(
@@ -239,7 +258,7 @@ def _endogenous(
     mechanisms: Sequence[Mechanism], forced: Liquidation, impact: Impact
 ) -> Callable[[float], float]:
     """S(y): the part of the move that the loop causes when the move is y; NaN: no price."""
-    is_plain_depth = all(m.depth(LoopState(move=1.0, slope=0.0)) == 1.0 for m in mechanisms)
+    is_plain_depth = all(is_silent(m, "depth") for m in mechanisms)
 
     def undisturbed(move: float) -> float:
         sold = _sold(mechanisms, move)
@@ -254,7 +273,7 @@ def _endogenous(
 
 
 class _Integral:
-    """S(y) of a smooth curve, by Gauss panels between the kinks of its density.
+    """S(y) of a curve, by Gauss panels between the edges that it and the channels name.
 
     Rounds rise, so that each only adds what lies beyond the last one.
     """
@@ -267,9 +286,7 @@ class _Integral:
         undisturbed: Callable[[float], float],
     ) -> None:
         self.mechanisms, self.impact = mechanisms, impact
-        curve = forced.curve
-        ends = (curve.start, curve.start + curve.width) if isinstance(curve, UniformFlow) else ()
-        self.kinks = [kink for kink in ends if 0.0 < kink < math.inf]
+        self.edges = _edges(mechanisms, forced)
         self.start, self.at, self.value = undisturbed(0.0), 0.0, 0.0
 
     def __call__(self, move: float) -> float:
@@ -277,12 +294,20 @@ class _Integral:
             return math.nan
         if move < self.at:
             self.at, self.value = 0.0, 0.0
-        inner = [kink for kink in self.kinks if self.at < kink < move]
-        ends = [self.at, *inner, max(move, 0.0)]
-        for low, high in itertools.pairwise(ends):
+        passed = [edge for edge in self.edges if self.at < edge <= move]
+        for low, high in itertools.pairwise([self.at, *passed, max(move, 0.0)]):
             self.value += self._between(low, high)
+        self.value += sum(map(self._jump, passed))
         self.at = max(move, 0.0)
         return self.start + self.value
+
+    def _jump(self, edge: float) -> float:
+        """What is closed at once at an edge moves the price by."""
+        before, after = (_sold(self.mechanisms, y) for y in (math.nextafter(edge, 0.0), edge))
+        if after - before <= 1e-12 * after:
+            return 0.0
+        moved = float(self.impact.move(after) - self.impact.move(before))
+        return moved / _depth(self.mechanisms, edge)
 
     def _between(self, low: float, high: float) -> float:
         edges = np.linspace(low, high, _PANELS + 1)
@@ -333,7 +358,7 @@ def critical_point(
     largest_move : float
         Where to stop looking, coordinate units.
     n_grid : int
-        Points at which a crossing is looked for.
+        Points at which a crossing is looked for, beside the edges of the curve.
 
     Returns
     -------
@@ -341,12 +366,19 @@ def critical_point(
         ``(y_c, s_c)``; NaN twice if the gain stays below 1.
     """
     mechanisms = [completed(m) for m in mechanisms]
-    forced = next(m for m in mechanisms if isinstance(m, Liquidation))
+    forced = _forced_of(mechanisms)
+    if not (math.isfinite(largest_move) and largest_move > 0 and n_grid >= 1):
+        raise ParameterError(
+            f"largest_move is {largest_move!r}, n_grid {n_grid!r}; expected a positive finite move "
+            f"and at least 1. Correct the one out of range."
+        )
 
     def excess(move: float) -> float:
         return sum(_gains(mechanisms, impact, move).values()) - 1.0
 
     grid = np.linspace(0.0, largest_move, n_grid + 1)
+    edges = [edge for edge in _edges(mechanisms, forced) if edge < largest_move]
+    grid = np.union1d(grid, edges)
     above = next((i for i, y in enumerate(grid.tolist()) if excess(y) >= 0), -1)
     if above < 0:
         return math.nan, math.nan

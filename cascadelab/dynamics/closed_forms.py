@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from cascadelab.errors import ParameterError, require_positive
+from cascadelab.errors import ParameterError
+from cascadelab.units import Side
 
 __all__ = [
     "ForcedSale",
+    "Hunt",
     "backlog_rate",
     "check_interval_rounds",
     "halted_move",
     "has_second_round",
+    "hunting_profit",
     "optimal_forced_sale",
     "ramp_amplification",
     "residual_impact",
@@ -152,23 +155,29 @@ def ramp_amplification(*, gain: float, decay_per_s: float, duration_s: float) ->
     >>> ramp_amplification(gain=0.5, decay_per_s=0.1, duration_s=0.0)
     2.0
     """
-    _check_loop(gain, decay_per_s, duration_s)
+    _require_loop(gain, decay_per_s, "duration_s", duration_s)
+    _require("gain", gain, gain < 1, "a gain below 1, because a sudden fall has no end otherwise")
     faded = decay_per_s * duration_s
     if faded == 0:
         return 1.0 / (1.0 - gain)
     return 1.0 - gain / faded * math.expm1(-faded / (1.0 - gain))
 
 
-def _check_loop(gain: float, decay_per_s: float, duration_s: float) -> None:
-    if not (0 <= gain < 1 and decay_per_s >= 0 and duration_s >= 0):
-        raise ParameterError(
-            f"gain is {gain!r}, decay_per_s {decay_per_s!r}, time {duration_s!r}; expected [0, 1), "
-            f"at least 0, at least 0. Correct the one out of range."
-        )
+def _require(name: str, value: float, is_good: bool, expected: str) -> None:
+    """Raise ParameterError unless a value is good."""
+    if not is_good:
+        raise ParameterError(f"{name} is {value!r}; expected {expected}. Correct it.")
+
+
+def _require_loop(gain: float, decay_per_s: float, name: str, seconds: float) -> None:
+    """Raise ParameterError unless gain, decay and a time are finite and at least 0."""
+    for what, value in (("gain", gain), ("decay_per_s", decay_per_s), (name, seconds)):
+        _require(what, value, 0 <= value < math.inf, "a finite number of at least 0")
 
 
 def has_second_round(*, gain: float, decay_per_s: float, interval_s: float) -> bool:
     r"""Whether a second feedback round occurs: :math:`(1+g)e^{-\beta\Delta}>1`."""
+    _require_loop(gain, decay_per_s, "interval_s", interval_s)
     return (1.0 + gain) * math.exp(-decay_per_s * interval_s) > 1.0
 
 
@@ -198,6 +207,9 @@ def check_interval_rounds(
     :math:`d_0=s`, :math:`D_{k+1}=e^{-\beta\Delta}(D_k+g d_k)`,
     :math:`d_{k+1}=(D_{k+1}-D_k)^+`; thresholds are uniform.
     """
+    _require_loop(gain, decay_per_s, "interval_s", interval_s)
+    _require("shock", shock, 0 <= shock < math.inf, "a finite move of at least 0")
+    _require("n_checks", n_checks, n_checks >= 1, "at least 1")
     left = math.exp(-decay_per_s * interval_s)
     depressed, new = [0.0], [shock]
     for _ in range(n_checks - 1):
@@ -230,7 +242,7 @@ def backlog_rate(
     move_per_s : float
         :math:`\dot s`, exogenous move per second.
     gain : float
-        g of what is sold at once.
+        g of what is sold at once, at least 0; from 1 on sales alone keep the line from shrinking.
     capacity_base_per_s : float
         c.
 
@@ -239,23 +251,14 @@ def backlog_rate(
     float
         :math:`\rho\dot s-c(1-g)` where that is positive, else 0.
     """
+    for name, value in (
+        ("density_base", density_base),
+        ("move_per_s", move_per_s),
+        ("gain", gain),
+        ("capacity_base_per_s", capacity_base_per_s),
+    ):
+        _require(name, value, 0 <= value < math.inf, "a finite number of at least 0")
     return max(density_base * move_per_s - capacity_base_per_s * (1.0 - gain), 0.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Halt:
-    gain: float
-    shock: float
-    band: float
-    depth_refill: float
-    impact_left: float
-
-    def __post_init__(self) -> None:
-        require_positive(self, "shock", "band", "depth_refill")
-        if not 0 <= self.impact_left <= 1:
-            raise ParameterError.out_of_range(self, "impact_left", "[0, 1]")
-        if not 0 <= self.gain < self.depth_refill:
-            raise ParameterError.out_of_range(self, "gain", "at least 0 and below depth_refill")
 
 
 def halted_move(
@@ -287,11 +290,114 @@ def halted_move(
     >>> round(halted_move(gain=0.6, shock=2.0, band=3.0, depth_refill=2.0), 6)
     4.142857
     """
-    halt = _Halt(
-        gain=gain, shock=shock, band=band, depth_refill=depth_refill, impact_left=impact_left
-    )
+    for name, value in (("shock", shock), ("band", band), ("depth_refill", depth_refill)):
+        _require(name, value, 0 < value < math.inf, "a positive finite number")
+    _require("impact_left", impact_left, 0 <= impact_left <= 1, "a number in [0, 1]")
+    _require("gain", gain, 0 <= gain < depth_refill, "at least 0 and below depth_refill")
     if gain < 1 and shock / (1.0 - gain) < band:
         return shock / (1.0 - gain)
-    after = gain / halt.depth_refill
+    after = gain / depth_refill
     start = shock + gain * band * (impact_left - 1.0 / depth_refill)
     return max(band, start / (1.0 - after))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hunt:
+    """What it earns to trade the price to a cluster of thresholds, and back.
+
+    Parameters
+    ----------
+    traded_base : float
+        Sold to reach the cluster (bought, for shorts) and taken back later, base units.
+    gross_quote, fees_quote : float
+        Profit before fees, and fees paid both ways.
+    break_even_base : float
+        Cluster with which fees and fading are just earned; infinite where none is large enough.
+    """
+
+    traded_base: float
+    gross_quote: float
+    fees_quote: float
+    break_even_base: float
+
+    @property
+    def net_quote(self) -> float:
+        """Profit after fees; with nothing in the cluster, less the cost of searching it."""
+        return self.gross_quote - self.fees_quote
+
+
+def hunting_profit(
+    *,
+    distance: float,
+    cluster_base: float,
+    slope_per_base: float,
+    reference_price: float,
+    fee_fraction: float = 0.0,
+    impact_left: float = 1.0,
+    side: Side = "long",
+) -> Hunt:
+    r"""Profit of selling down to a cluster of thresholds and buying back once it has fired.
+
+    Parameters
+    ----------
+    distance : float
+        d, how far the cluster is, quote per base, positive.
+    cluster_base : float
+        q, what is closed once the price is there, with all that follows; base units, at least 0.
+        0: nothing is found, and the hunt costs what the search costs.
+    slope_per_base : float
+        Slope :math:`\lambda` of a linear impact in prices, quote per base per base unit, positive.
+    reference_price : float
+        p0, quote per base, positive.
+    fee_fraction : float
+        :math:`\phi`, fee of the hunter over traded value, in [0, 1).
+    impact_left : float
+        r, share of impact left when the hunter trades back, in [0, 1]; 1: permanent.
+    side : {"long", "short"}
+        Longs are hunted by selling, shorts by buying.
+
+    Returns
+    -------
+    Hunt
+
+    Notes
+    -----
+    Fills at the average along the book, in one piece each way: X = d/:math:`\lambda` is traded,
+    the gross profit is :math:`X((d+\lambda q)r-d)`, which is d q if impact is permanent, and the
+    fees are :math:`\phi X(2p_0\mp(d+\lambda q)r)`. With nothing to fire and no fees a permanent
+    impact gives exactly 0, a fading one a loss. Under fills at the last price each way costs
+    :math:`\lambda X^2/2` more.
+
+    Examples
+    --------
+    >>> hunt = hunting_profit(
+    ...     distance=4.0, cluster_base=160.0, slope_per_base=0.01, reference_price=100.0
+    ... )
+    >>> hunt.traded_base, hunt.gross_quote
+    (400.0, 640.0)
+    """
+    for name, value in (
+        ("distance", distance),
+        ("slope_per_base", slope_per_base),
+        ("reference_price", reference_price),
+    ):
+        _require(name, value, 0 < value < math.inf, "a positive finite number")
+    _require("cluster_base", cluster_base, 0 <= cluster_base < math.inf, "finite, at least 0")
+    _require("fee_fraction", fee_fraction, 0 <= fee_fraction < 1, "a fraction in [0, 1)")
+    _require("impact_left", impact_left, 0 <= impact_left <= 1, "a number in [0, 1]")
+    if side not in ("long", "short"):
+        raise ParameterError.unknown("side", str(side), ("long", "short"))
+    sign = 1.0 if side == "long" else -1.0
+    traded = distance / slope_per_base
+    shifted = (distance + slope_per_base * cluster_base) * impact_left
+    kept = impact_left * (1.0 + sign * fee_fraction)
+    needed = math.inf
+    if kept > 0:
+        spent = distance + 2.0 * fee_fraction * reference_price
+        needed = max((spent / kept - distance) / slope_per_base, 0.0)
+    return Hunt(
+        traded_base=traded,
+        gross_quote=traded * (shifted - distance),
+        fees_quote=fee_fraction * traded * (2.0 * reference_price - sign * shifted),
+        break_even_base=needed,
+    )

@@ -163,6 +163,8 @@ def simulate_cross(
             f"fundamental_price has shape {paths.shape} or a price that is not positive and "
             f"finite; expected (n_steps + 1, {n_assets}). Correct the paths."
         )
+    if not (np.isfinite(step_s) and step_s > 0):
+        raise ParameterError(f"step_s is {step_s!r}; expected positive seconds. Pass some.")
     return _CrossEngine(market, paths, step_s, RadiusSearch(market.book)).run()
 
 
@@ -190,6 +192,14 @@ def solve_cross(market: CrossMarket, start_price: npt.ArrayLike, shock: npt.Arra
     lifts prices and the order of rounds matters: each round closes all that are due at once.
     """
     start, fall = np.asarray(start_price, dtype=float), np.asarray(shock, dtype=float)
+    n_assets = len(market.book.assets)
+    is_good = start.shape == fall.shape == (n_assets,) and np.isfinite(fall).all()
+    if not is_good or (market.scale == "price" and not (fall < start).all()):
+        raise ParameterError(
+            f"start_price is {start.tolist()} and shock {fall.tolist()}; expected a price and a "
+            f"finite fall, smaller than a price, for each of {list(market.book.assets)}. Correct "
+            f"them."
+        )
     after = start * np.exp(-fall) if market.scale == "log" else start - fall
     still = dataclasses.replace(market, decay=Permanent(), is_continuous=True)
     return simulate_cross(still, np.array([start, after]))

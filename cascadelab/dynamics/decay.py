@@ -220,9 +220,15 @@ def drop_of_sales(
 
 
 def signed_move(impact: Impact, state_base: npt.ArrayLike) -> FloatArray:
-    """Depression I(Z), odd in Z: net purchases lift the price as net sales depress it."""
+    """Depression I(Z), odd in Z: net purchases lift the price as net sales depress it.
+
+    A state beyond a book's capacity by rounding, as the sum of a decay's parts can be, is at it.
+    """
     state = np.asarray(state_base, dtype=np.float64)
-    return np.asarray(np.sign(state) * impact.move(np.abs(state)))
+    size, most = np.abs(state), impact.capacity_base
+    if math.isfinite(most):
+        size = np.where(size <= most * (1.0 + 1e-9), np.minimum(size, most), size)
+    return np.asarray(np.sign(state) * impact.move(size))
 
 
 def warn_of_manipulation(impact: Impact, decay: Decay) -> None:

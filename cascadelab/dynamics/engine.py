@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cascadelab.dynamics.decay import signed_move
-from cascadelab.dynamics.events import AccountEvent
+from cascadelab.dynamics.events import Event, in_order
+from cascadelab.dynamics.filling import Fill
 from cascadelab.dynamics.live import LiveBook
 from cascadelab.dynamics.mechanisms import LoopState
 from cascadelab.dynamics.run import Run
-from cascadelab.dynamics.settings import Market
+from cascadelab.dynamics.settings import Market, whole_steps
 from cascadelab.dynamics.settle import AnySide, Batch, Till
 from cascadelab.dynamics.side import SideState
-from cascadelab.dynamics.slices import price_of_worth, worth
 from cascadelab.dynamics.stepping import Actors, QuietSteps
+from cascadelab.dynamics.trades import TradeDesk
 from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.units import FloatArray
@@ -26,8 +27,6 @@ __all__ = ["simulate"]
 
 #: Steps in a block after an event, and at most.
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096
-#: Nodes and weights of the average price along the book.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 def simulate(
@@ -37,7 +36,7 @@ def simulate(
     step_s: float = 1.0,
     index_price: npt.ArrayLike | None = None,
     generator: np.random.Generator | None = None,
-    events: Sequence[AccountEvent] = (),
+    events: Sequence[Event] = (),
 ) -> Run:
     r"""Run the loop along a path of the fundamental.
 
@@ -52,9 +51,10 @@ def simulate(
         Index of other venues, for marks that need one; the fundamental if left out.
     generator : numpy.random.Generator, optional
         Needed for the deleveraging order ``"unranked"`` only.
-    events : sequence of Opening, TopUp or Funding
-        What happens to accounts meanwhile, at the first step at or after its time and before the
-        engine looks; during a halt, once it is over. Those beyond the path do not happen.
+    events : sequence of Opening, TopUp, Funding or Trade
+        What happens meanwhile to accounts, and what traders order, at the first step at or after
+        its time and before the engine looks; during a halt, once it is over. Those beyond the
+        path do not happen.
 
     Returns
     -------
@@ -122,23 +122,6 @@ def _checked_path(price: npt.ArrayLike, name: str) -> FloatArray:
     return values
 
 
-def whole_steps(seconds: float, step_s: float, name: str) -> int:
-    """Number of steps in a duration.
-
-    Raises
-    ------
-    ParameterError
-        If the duration is no whole number of steps.
-    """
-    steps = round(seconds / step_s)
-    if abs(steps * step_s - seconds) > 1e-9 * max(seconds, step_s):
-        raise ParameterError(
-            f"{name} is {seconds!r} s; expected a whole number of steps of {step_s!r} s. Change "
-            f"one of them."
-        )
-    return steps
-
-
 class _Engine:
     """State of one run; everything that changes lives here."""
 
@@ -149,14 +132,16 @@ class _Engine:
         index: FloatArray,
         step_s: float,
         generator: np.random.Generator | None,
-        events: Sequence[AccountEvent],
+        events: Sequence[Event],
     ) -> None:
         self.market, self.step_s = market, step_s
         coordinate, clock = market.coordinate, market.clock
         self.shock, self.index = coordinate.move_to(path), coordinate.move_to(index)
         self.n = len(path)
         self.before, self.after = np.empty(self.n), np.empty(self.n)
-        self.live = LiveBook(market.book, coordinate, events, step_s) if events else None
+        on_accounts, trades = in_order(events, step_s)
+        self.live = LiveBook(market.book, coordinate, on_accounts) if on_accounts else None
+        self.desk = TradeDesk(trades)
         self.longs: AnySide
         self.shorts: AnySide
         if self.live is not None:
@@ -187,9 +172,9 @@ class _Engine:
         self.batches: list[Batch] = []
         self.n_rounds = 0
         self.last_move = float(self.shock[0])
-        window = round(market.mark.window_s / step_s)
-        self.window = max(window, 1)
-        self.basis = np.zeros(self.n + 1) if market.mark.kind == "basis" else None
+        has_basis = market.mark.kind == "basis"
+        self.window = whole_steps(market.mark.window_s, step_s, "window_s") if has_basis else 1
+        self.basis = np.zeros(self.n + 1) if has_basis else None
         self.quiet = self._quiet_steps() if self.actors.act_each_step else None
 
     def _quiet_steps(self) -> QuietSteps:
@@ -254,7 +239,8 @@ class _Engine:
             sold = actors.sold(last, move)
             last = LoopState(move=move, slope=0.0)
             if sold != 0.0:
-                scaled = sold / (self.refill * actors.depth(last))
+                depth = self.refill * actors.depth(last)
+                scaled = self._within(sold, state, depth) / depth
                 faded = [m + scaled * w for m, w in zip(faded, quiet.weights, strict=True)]
                 state = sum(faded)
             modes = faded
@@ -277,9 +263,15 @@ class _Engine:
         for side in (self.longs, self.shorts):
             if side.waiting:
                 end = min(end, max(side.waiting[0][0], k) + 1)
-        if self.live is not None and self.live.next_step < end:
-            end = max(int(self.live.next_step), k) + 1
+        if self._next_event < end:
+            end = max(int(self._next_event), k) + 1
         return end
+
+    @property
+    def _next_event(self) -> float:
+        """Step of the next event of an account or trader; infinite where none is left."""
+        on_accounts = np.inf if self.live is None else self.live.next_step
+        return min(on_accounts, self.desk.next_step)
 
     def _moves(self, k: int, end: int) -> FloatArray:
         state = self.modes @ self.table[:, : end - k]
@@ -307,7 +299,7 @@ class _Engine:
     def _is_forced(self, step: int) -> bool:
         if self.longs.open_base > 0 or self.shorts.open_base > 0:
             return True
-        if self.live is not None and self.live.next_step <= step:
+        if self._next_event <= step:
             return True
         return any(
             side.waiting and side.waiting[0][0] <= step for side in (self.longs, self.shorts)
@@ -335,20 +327,24 @@ class _Engine:
         if self.live is not None and self.live.next_step <= step:
             price_at = self.market.coordinate.price_at
             self.live.apply(step, float(price_at(move)), float(price_at(mark)))
+        if self.desk.next_step <= step:
+            move = self._fill_orders(step)
+            mark = float(self._marks(step, np.array([move]))[0])
         self._trade(move)
         for side in (self.longs, self.shorts):
             side.release(step)
         budget = self.budget
-        is_check = step % self.every == 0
+        is_check, is_own = step % self.every == 0, self.market.mark.kind == "last"
         while True:
             if is_check:
-                self._trigger(self._clipped(mark), step)
+                # A band holds the own price; another mark may be beyond it.
+                self._trigger(self._clipped(mark) if is_own else mark, step)
             sold, budget = self._sell(step, move, budget)
             if sold == 0.0:
                 break
             self.n_rounds += 1
             move = self._now(step)
-            if self.market.mark.kind == "last":
+            if is_own:
                 mark = move
             if not self.is_continuous:
                 break
@@ -356,9 +352,13 @@ class _Engine:
         self.last_move = float(self.before[step])
         return self._halt(step)
 
+    @property
+    def _state(self) -> float:
+        """Quantity whose impact is left, base units."""
+        return float(self.modes.sum())
+
     def _now(self, step: int) -> float:
-        state = float(self.modes.sum())
-        return float(self.shock[step]) + self._depression(state)
+        return float(self.shock[step]) + self._depression(self._state)
 
     def _depression(self, state: float) -> float:
         if self.slope is not None:
@@ -383,7 +383,8 @@ class _Engine:
         """Orders of mechanisms that trade at every step, on the move since the last step."""
         if self.actors.traders:
             last = LoopState(move=self.last_move, slope=0.0)
-            self._push(self.actors.sold(last, move), move)
+            sold = self.actors.sold(last, move)
+            self._push(self._within(sold, self._state, self._depth(move)), move)
 
     def _push(self, sold: float, move: float) -> None:
         """Add sold (bought: negative) quantity to the impact state, scaled by depth."""
@@ -402,39 +403,50 @@ class _Engine:
             if self.is_capped:
                 quantity = min(quantity, budget)
             if self.has_depth:
-                quantity = min(quantity, self._room(side.sign, move))
+                wanted, depth = side.sign * quantity, self._depth(move)
+                quantity = abs(self._within(wanted, self._state, depth))
             if quantity <= 1e-12 * side.done_base:
                 continue
-            batch = self.till.settle(step, side, other, quantity, self._pricer(step, side, move))
+            fill = self._fill(step, side.sign, move)
+            batch = self.till.settle(step, side, other, quantity, fill.price)
             self.batches.append(batch)
             self._push(side.sign * batch.book_base, move)
             total += quantity
             budget -= quantity
         return total, budget
 
-    def _room(self, sign: float, move: float) -> float:
-        """Quantity the book can still take on one side."""
-        left = self.market.impact.capacity_base - sign * float(self.modes.sum())
-        return max(left * self._depth(move), 0.0)
+    def _within(self, sold: float, state: float, depth: float) -> float:
+        """What the book at a state can still take of a sale (a purchase: negative)."""
+        if not self.has_depth:
+            return sold
+        sign = math.copysign(1.0, sold)
+        room = (self.market.impact.capacity_base - sign * state) * depth
+        return sign * min(abs(sold), max(room, 0.0))
 
-    def _pricer(self, step: int, side: AnySide, move: float) -> Callable[[float], float]:
-        """Fill price of a quantity sold (bought) into the book as it stands."""
-        start = float(self.modes.sum())
-        scale = 1.0 / self._depth(move)
-        shock, price_at = float(self.shock[step]), self.market.coordinate.price_at
-        is_inverse = self.market.book.is_inverse
+    def _fill(self, step: int, sign: float, move: float) -> Fill:
+        """The book as it stands for a sale (sign 1) or a purchase (-1)."""
+        breaker = self.market.breaker
+        band = math.inf if breaker is None else breaker.band
+        return Fill(
+            market=self.market,
+            shock=float(self.shock[step]),
+            state_base=self._state,
+            scale_base=sign / self._depth(move),
+            lowest_move=self.centre - band,
+            highest_move=self.centre + band,
+        )
 
-        def last(quantity: float) -> float:
-            end = shock + self._depression(start + side.sign * scale * quantity)
-            return float(price_at(self._clipped(end)))
-
-        def average(quantity: float) -> float:
-            along = start + side.sign * scale * quantity * 0.5 * (_NODES + 1.0)
-            prices = [float(price_at(self._clipped(shock + self._depression(z)))) for z in along]
-            mean = 0.5 * float(np.dot(_WEIGHTS, worth(prices, is_inverse=is_inverse)))
-            return float(price_of_worth(mean, is_inverse=is_inverse))
-
-        return last if self.market.fill == "last" else average
+    def _fill_orders(self, step: int) -> float:
+        """Orders of traders, one after the other; returns the move the engine then looks at."""
+        for trade in self.desk.due(step):
+            move, state = self._now(step), self._state
+            sold = self._within(-trade.quantity_base, state, self._depth(move))
+            sign = -math.copysign(1.0, trade.quantity_base)
+            price = self._fill(step, sign, move).price(abs(sold))
+            self.desk.note(step, trade, -sold, price, self.till.worth(price))
+            self._push(sold, move)
+        self.before[step] = self._now(step)
+        return float(self.before[step])
 
     def _halt(self, step: int) -> int:
         """Begin a halt if the price has left the band; returns the last step it covers."""
@@ -476,4 +488,5 @@ class _Engine:
             backlog_base=self.longs.backlog_base + self.shorts.backlog_base,
             fund_after_quote=self.till.fund,
             live=None if self.live is None else self.live.record(),
+            trades_done=tuple(self.desk.done),
         )

@@ -1,4 +1,4 @@
-"""What happens to accounts during a run: openings, margin added, funding."""
+"""What is known to happen during a run: openings, margin added, funding, orders of traders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cascadelab.errors import ParameterError, require_positive
 
-__all__ = ["AccountEvent", "Funding", "Opening", "TopUp", "in_order"]
+__all__ = ["AccountEvent", "Event", "Funding", "Opening", "TopUp", "Trade", "in_order"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class Opening:
     Notes
     -----
     The order that opens the position moves nothing here: what traders want is part of the
-    fundamental.
+    fundamental. Where it should, pass a :class:`Trade` beside the opening.
     """
 
     at_s: float
@@ -106,36 +106,84 @@ class Funding:
             raise ParameterError.out_of_range(self, "rate", "a fraction in (-1, 1)")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trade:
+    r"""Order of a named trader, executed at the book.
+
+    Parameters
+    ----------
+    at_s : float
+        Seconds from the start; the first step at or after it counts.
+    trader : str
+        Whose cash and position it is.
+    quantity_base : float
+        Bought where positive, sold where negative (inverse contracts: face in quote), not 0.
+    fee_fraction : float
+        The trader's fee over the filled value, in [0, 1).
+
+    Notes
+    -----
+    It moves the price as a forced sale does: same impact, decay, depth and fill convention, and
+    the engine looks after it. What the book cannot take is not filled. With ``fill="average"``
+    and permanent impact a round trip in a quiet market earns exactly nothing, however it is split
+    up; with ``fill="last"`` selling and buying back X costs :math:`\lambda X^2`. A trader has no
+    margin and is not closed; what the fundamental does does not depend on trades.
+    """
+
+    at_s: float
+    trader: str
+    quantity_base: float
+    fee_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_time(self)
+        if not (math.isfinite(self.quantity_base) and self.quantity_base != 0):
+            raise ParameterError.out_of_range(self, "quantity_base", "a finite size other than 0")
+        if not 0.0 <= self.fee_fraction < 1.0:
+            raise ParameterError.out_of_range(self, "fee_fraction", "[0, 1)")
+
+
 AccountEvent = Opening | TopUp | Funding
+Event = AccountEvent | Trade
 
 
-def _require_time(event: AccountEvent) -> None:
+def _require_time(event: Event) -> None:
     if not (math.isfinite(event.at_s) and event.at_s >= 0):
         raise ParameterError.out_of_range(event, "at_s", "a finite number of at least 0")
 
 
-def in_order(events: Sequence[AccountEvent], step_s: float) -> list[tuple[int, AccountEvent]]:
+def in_order(
+    events: Sequence[Event], step_s: float
+) -> tuple[list[tuple[int, AccountEvent]], list[tuple[int, Trade]]]:
     """Events with the step at which each takes place, in order of step.
 
-    At one step funding comes first, then top-ups, then openings; else the order given counts.
+    At one step funding comes first, then top-ups, then openings, then trades; else the order given
+    counts.
 
     Parameters
     ----------
-    events : sequence of Opening, TopUp or Funding
+    events : sequence of Opening, TopUp, Funding or Trade
     step_s : float
         Seconds.
 
     Returns
     -------
-    list of (int, event)
+    tuple of two lists of (int, event)
+        What happens to accounts, and trades.
     """
     ranks = {Funding: 0, TopUp: 1, Opening: 2}
+    accounts: list[tuple[int, AccountEvent]] = []
+    trades: list[tuple[int, Trade]] = []
     for event in events:
-        if type(event) not in ranks:
+        if not isinstance(event, (Funding, TopUp, Opening, Trade)):
             raise ParameterError(
-                f"events hold a {type(event).__name__}; expected Opening, TopUp or Funding. Leave "
-                f"it out."
+                f"events hold a {type(event).__name__}; expected Opening, TopUp, Funding or Trade. "
+                f"Leave it out."
             )
-    steps = [math.ceil(event.at_s / step_s - 1e-9) for event in events]
-    dated = list(zip(steps, events, strict=True))
-    return sorted(dated, key=lambda pair: (pair[0], ranks[type(pair[1])]))
+        step = math.ceil(event.at_s / step_s - 1e-9)
+        if isinstance(event, Trade):
+            trades.append((step, event))
+        else:
+            accounts.append((step, event))
+    accounts.sort(key=lambda pair: (pair[0], ranks[type(pair[1])]))
+    return accounts, sorted(trades, key=lambda pair: pair[0])

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from cascadelab.dynamics.decay import Decay, Permanent
+from cascadelab.dynamics.decay import Decay, Permanent, signed_move
+from cascadelab.dynamics.filling import jumps_of, mean_between
 from cascadelab.errors import BookExhausted, ParameterError, require_positive
 from cascadelab.impact import ConstantProductImpact, Impact
 from cascadelab.margin.auctions import auction_price
@@ -77,16 +78,16 @@ class BookVenue:
         """Quantity whose impact is left, base units."""
         return float(self._modes.sum())
 
-    def _at(self, state: float) -> float:
-        drop = float(self.impact.move(state))
+    def _along(self, states: FloatArray) -> FloatArray:
+        drop = signed_move(self.impact, states)
         if self.scale == "log":
-            return self.fundamental_price * float(np.exp(-drop))
-        return self.fundamental_price - drop
+            return np.asarray(self.fundamental_price * np.exp(-drop))
+        return np.asarray(self.fundamental_price - drop)
 
     @property
     def price(self) -> float:
         """Marginal price, quote per base."""
-        return self._at(self.state_base)
+        return float(self._along(np.array([self.state_base]))[0])
 
     def quantity_to(self, price: float) -> float:
         """Base units that bring the price down to `price`."""
@@ -100,14 +101,17 @@ class BookVenue:
         return max(most - self.state_base, 0.0)
 
     def sell(self, quantity_base: float) -> float:
-        """Sell along the book; returns the quote received (5-point rule, exact if linear)."""
+        """Sell along the book; returns the quote received."""
+        _require_quantity(quantity_base)
         start = self.state_base
         if start + quantity_base > self.impact.capacity_base * (1 + 1e-12):
             raise BookExhausted(quantity_base, self.impact.capacity_base - start)
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        along = [self._at(start + quantity_base * 0.5 * (x + 1.0)) for x in nodes.tolist()]
+        if quantity_base == 0:
+            return 0.0
+        breaks = jumps_of(self.impact)
+        average = mean_between(self._along, start, start + quantity_base, breaks)
         self._modes = self._modes + quantity_base * self._weights
-        return quantity_base * 0.5 * float(np.dot(weights, along))
+        return quantity_base * average
 
     def advance(self, step_s: float, fundamental_price: float) -> None:
         """Impact fades; the fundamental moves."""
@@ -235,6 +239,7 @@ class DutchAuction:
 
     def put_up(self, quantity_base: float) -> None:
         """Start an auction of a lot."""
+        _require_quantity(quantity_base)
         self.waiting.append((self.clock_s, quantity_base, self.start_factor * self.market_price))
 
     def advance(self, step_s: float, fundamental_price: float) -> float:
@@ -268,6 +273,13 @@ class DutchAuction:
         return received
 
 
+def _require_quantity(quantity_base: float) -> None:
+    if not (np.isfinite(quantity_base) and quantity_base >= 0):
+        raise ParameterError(
+            f"quantity_base is {quantity_base!r}; expected a finite number of at least 0. Pass one."
+        )
+
+
 def route_sale(venues: Sequence[Venue], quantity_base: float) -> FloatArray:
     r"""Split a sale so that all venues used end at one marginal price; does not sell.
 
@@ -293,10 +305,9 @@ def route_sale(venues: Sequence[Venue], quantity_base: float) -> FloatArray:
     The split that receives most where impact is permanent: marginal prices are equal
     (water-filling), found by bisection on the end price.
     """
-    if not (np.isfinite(quantity_base) and quantity_base >= 0):
-        raise ParameterError(
-            f"quantity_base is {quantity_base!r}; expected a finite number of at least 0. Pass one."
-        )
+    _require_quantity(quantity_base)
+    if not venues:
+        raise ParameterError("venues is empty; expected at least one place to sell. Pass one.")
 
     def taken(price: float) -> FloatArray:
         return np.array([venue.quantity_to(price) for venue in venues])

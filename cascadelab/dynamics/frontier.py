@@ -11,6 +11,7 @@ import polars as pl
 
 from cascadelab.dynamics.engine import simulate
 from cascadelab.dynamics.settings import Market
+from cascadelab.errors import ParameterError
 
 __all__ = ["check_interval_frontier"]
 
@@ -47,6 +48,8 @@ def check_interval_frontier(
         means; ``least_move_fraction``, ``most_move_fraction``, ``least_bad_debt_quote``,
         ``most_bad_debt_quote``: over the offsets.
     """
+    if not n_offsets >= 1:
+        raise ParameterError(f"n_offsets is {n_offsets!r}; expected at least 1. Pass a count.")
     path = np.asarray(fundamental_price, dtype=np.float64)
     rows = []
     for interval in check_intervals_s:

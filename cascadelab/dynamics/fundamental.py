@@ -73,11 +73,12 @@ def draw_paths(
     ndarray of shape (n_paths, n_steps + 1)
         Quote per base; the first column is `start_price`.
     """
-    if not (start_price > 0 and volatility_per_year >= 0 and step_s > 0 and n_steps >= 1):
+    is_good = start_price > 0 and volatility_per_year >= 0 and step_s > 0
+    if not (is_good and n_steps >= 1 and n_paths >= 1):
         raise ParameterError(
-            f"start_price is {start_price!r}, volatility_per_year {volatility_per_year!r}, step_s "
-            f"{step_s!r}, n_steps {n_steps!r}; expected positive, at least 0, positive, at least "
-            f"1. Correct the one out of range."
+            f"n_paths is {n_paths!r}, start_price {start_price!r}, volatility_per_year "
+            f"{volatility_per_year!r}, step_s {step_s!r}, n_steps {n_steps!r}; expected at "
+            f"least 1, positive, at least 0, positive, at least 1. Correct the one out of range."
         )
     scale = volatility_per_year * np.sqrt(step_s / YEAR_S)
     moves = np.zeros((n_paths, n_steps + 1))
@@ -129,7 +130,8 @@ class DrawnPaths:
 
     def __post_init__(self) -> None:
         for name in ("n_paths", "n_steps"):
-            if not getattr(self, name) >= 1:
+            value = getattr(self, name)
+            if not (value >= 1 and value == int(value)):
                 raise ParameterError.out_of_range(self, name, "an integer of at least 1")
         require_positive(self, "start_price")
         if not 0.0 <= self.volatility_per_year < np.inf:

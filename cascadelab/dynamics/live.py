@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cascadelab._order import stable_order
 from cascadelab.dynamics.book import SideBook, SliceBook
 from cascadelab.dynamics.deleverage import OpenSlices, fill_from_ranking
-from cascadelab.dynamics.events import AccountEvent, Funding, Opening, TopUp, in_order
+from cascadelab.dynamics.events import AccountEvent, Funding, Opening, TopUp
 from cascadelab.dynamics.positions import Positions
 from cascadelab.dynamics.side import DueLine
 from cascadelab.errors import ParameterError
@@ -280,23 +280,22 @@ class LiveBook:
     book : SliceBook
         Cut by :func:`cascadelab.dynamics.slice_book`, which remembers the rules.
     coordinate : Coordinate
-    events : sequence of AccountEvent
-    step_s : float
+    events : sequence of (int, AccountEvent)
+        With their steps, in order.
     """
 
     def __init__(
         self,
         book: SliceBook,
         coordinate: Coordinate,
-        events: Sequence[AccountEvent],
-        step_s: float,
+        events: Sequence[tuple[int, AccountEvent]],
     ) -> None:
         if book.rules is None:
             raise ParameterError(
                 "events came with a book that does not know its margin rules; expected one cut by "
                 "slice_book(), because changed positions are cut again. Build it with slice_book()."
             )
-        self.waiting = in_order(events, step_s)[::-1]
+        self.waiting = list(events)[::-1]
         openings = [event for _, event in self.waiting[::-1] if isinstance(event, Opening)]
         self.positions = Positions(book, book.rules, openings)
         self.rows = _rows_by_name(self.positions.names, self.waiting)

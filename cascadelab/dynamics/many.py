@@ -14,11 +14,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.book import SideBook
 from cascadelab.dynamics.decay import signed_move
-from cascadelab.dynamics.engine import simulate, whole_steps
-from cascadelab.dynamics.events import AccountEvent
+from cascadelab.dynamics.engine import simulate
+from cascadelab.dynamics.events import Event
 from cascadelab.dynamics.fundamental import DrawnPaths
 from cascadelab.dynamics.run import Run
-from cascadelab.dynamics.settings import Market
+from cascadelab.dynamics.settings import Market, whole_steps
 from cascadelab.errors import ParameterError
 from cascadelab.impact import LinearImpact
 from cascadelab.rng import spawn
@@ -44,6 +44,7 @@ _FROM_RUN: dict[str, Callable[[Run], float | int | str]] = {
     "deleveraged_base": lambda run: run.deleveraged_base,
     "fees_quote": lambda run: float(sum(batch.fees_quote for batch in run.batches)),
     "backlog_base": lambda run: run.backlog_base,
+    "traders_profit_quote": lambda run: run.traders_profit_quote,
     "n_rounds": lambda run: run.n_rounds,
     "n_halts": lambda run: len(run.halts),
     "status": lambda run: run.status,
@@ -71,6 +72,8 @@ class ManyRuns(Displayed):
         Liquidation fees.
     backlog_base : ndarray
         Due and not closed at the end, base units.
+    traders_profit_quote : ndarray
+        Profit of all named traders after fees.
     n_rounds, n_halts : ndarray of int
     status : ndarray of str
         As :attr:`cascadelab.dynamics.Run.status`.
@@ -92,6 +95,7 @@ class ManyRuns(Displayed):
     deleveraged_base: FloatArray = field(repr=False)
     fees_quote: FloatArray = field(repr=False)
     backlog_base: FloatArray = field(repr=False)
+    traders_profit_quote: FloatArray = field(repr=False)
     n_rounds: IntArray = field(repr=False)
     n_halts: IntArray = field(repr=False)
     status: npt.NDArray[np.str_] = field(repr=False)
@@ -129,7 +133,7 @@ def simulate_paths(
     step_s: float = 1.0,
     index_price: npt.ArrayLike | None = None,
     seed: int | None = None,
-    events: Sequence[AccountEvent] = (),
+    events: Sequence[Event] = (),
 ) -> ManyRuns:
     """Run the loop along many paths; the same answers as :func:`simulate` path by path.
 
@@ -150,7 +154,7 @@ def simulate_paths(
         Path i has stream i of the seed (:func:`cascadelab.rng.spawn`) for its own draws: first
         its prices, if they are drawn, then the deleveraging order ``"unranked"``. Needed for
         these two only.
-    events : sequence of Opening, TopUp or Funding
+    events : sequence of Opening, TopUp, Funding or Trade
         As in :func:`simulate`, the same on every path.
 
     Returns
@@ -340,6 +344,7 @@ class _Many:
             deleveraged_base=np.zeros(len(self.paths)),
             fees_quote=np.zeros(len(self.paths)),
             backlog_base=np.zeros(len(self.paths)),
+            traders_profit_quote=np.zeros(len(self.paths)),
             n_rounds=self.n_rounds,
             n_halts=np.zeros(len(self.paths), dtype=np.int64),
             status=np.where(self._is_exhausted(), "exhausted", "subcritical"),

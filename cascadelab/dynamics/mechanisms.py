@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -19,7 +18,7 @@ __all__ = [
     "MomentumFlow",
     "PanicDepth",
     "completed",
-    "depth_factor",
+    "is_silent",
 ]
 
 
@@ -79,7 +78,8 @@ class Channel:
     """Answers of a channel that does nothing: what a mechanism of your own can inherit.
 
     Set `name` (the class's name if left out), and `acts_each_step` where orders are to enter at
-    every step of a simulation; override what the channel does.
+    every step of a simulation; override what the channel does. Where an answer jumps, name the
+    moves in `edges`, and integrals along it are exact.
     """
 
     name: str = ""
@@ -241,6 +241,6 @@ def completed(mechanism: object) -> Mechanism:
     return cast("Mechanism", full(mechanism))
 
 
-def depth_factor(mechanisms: Sequence[Mechanism], state: LoopState) -> float:
-    """Depth left under all channels, product of their factors."""
-    return math.prod(mechanism.depth(state) for mechanism in mechanisms)
+def is_silent(mechanism: Mechanism, answer: str) -> bool:
+    """Whether an answer (``"margin"``, ``"depth"``) is the one of a channel that does nothing."""
+    return getattr(type(mechanism), answer, None) is getattr(Channel, answer)

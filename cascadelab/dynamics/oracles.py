@@ -67,6 +67,8 @@ def path(oracle: Oracle, prices: npt.ArrayLike, step_s: float = 1.0) -> FloatArr
 
 def _whole_steps(oracle: object, field: str, step_s: float) -> int:
     """Steps in the seconds of a field; an average or a delay of part of a step is not silent."""
+    if not (np.isfinite(step_s) and step_s > 0):
+        raise ParameterError(f"step_s is {step_s!r}; expected positive seconds. Pass some.")
     n_steps = float(getattr(oracle, field)) / step_s
     if abs(n_steps - round(n_steps)) > 1e-9 * max(n_steps, 1.0):
         raise ParameterError.out_of_range(oracle, field, f"a multiple of the step, {step_s} s")
@@ -96,6 +98,11 @@ class _LastReader:
 
     def read(self, prices: FloatArray) -> float:
         """Price of the venue."""
+        if not 0 <= self.venue < len(prices):
+            raise ParameterError(
+                f"LastOracle.venue is {self.venue}; expected a column of {len(prices)} venues, "
+                f"counted from 0. Correct it."
+            )
         return float(prices[self.venue])
 
 

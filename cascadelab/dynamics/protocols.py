@@ -45,6 +45,13 @@ class Protocol:
     oracle: Oracle = field(default_factory=MedianOracle)
     weights: Sequence[float] = ()
 
+    def __post_init__(self) -> None:
+        if self.coordinate.side != "long":
+            raise ParameterError(
+                f"The coordinate of {self.name!r} measures rises; expected falls, because a "
+                f"protocol sells. Pass a coordinate with side='long'."
+            )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkRun(Displayed):
@@ -128,6 +135,8 @@ def simulate_protocols(
     paths = np.asarray(fundamental_price, dtype=np.float64)
     paths = np.repeat(paths[:, None], len(venues), axis=1) if paths.ndim == 1 else paths
     _check(protocols, venues, paths)
+    if not (np.isfinite(step_s) and step_s > 0):
+        raise ParameterError(f"step_s is {step_s!r}; expected positive seconds. Pass some.")
     readers: list[Reader] = [protocol.oracle.reader(step_s) for protocol in protocols]
     sold = np.zeros((len(paths), len(protocols)))
     readings, prices = np.empty_like(sold), np.empty_like(paths)
@@ -166,11 +175,20 @@ def _sell(protocol: Protocol, venues: Sequence[Venue], quantity: float) -> float
 
 
 def _check(protocols: Sequence[Protocol], venues: Sequence[Venue], paths: FloatArray) -> None:
-    if paths.ndim != 2 or paths.shape[1] != len(venues) or not (paths > 0).all():
+    is_good = paths.ndim == 2 and paths.shape[1] == len(venues) and paths.size > 0
+    if not (is_good and (np.isfinite(paths) & (paths > 0)).all()):
         raise ParameterError(
-            f"fundamental_price has shape {paths.shape} or a price that is not positive; expected "
-            f"one column for each of {len(venues)} venues. Correct the path."
+            f"fundamental_price has shape {paths.shape} or a price that is not positive and "
+            f"finite; expected one column for each of {len(venues)} venues. Correct the path."
         )
+    for kind, names in (
+        ("protocols", [protocol.name for protocol in protocols]),
+        ("venues", [venue.name for venue in venues]),
+    ):
+        if len(set(names)) < len(names):
+            raise ParameterError(
+                f"The {kind} are named {names}; expected different names. Rename one of them."
+            )
     for protocol in protocols:
         shares = np.asarray(protocol.weights, dtype=np.float64)
         is_good = shares.shape == (len(venues),) and (shares >= 0).all()

@@ -13,6 +13,8 @@ from cascadelab.display import Displayed, Summary
 from cascadelab.dynamics.book import SideBook
 from cascadelab.dynamics.live import LiveRecord
 from cascadelab.dynamics.settle import Batch
+from cascadelab.dynamics.slices import worth
+from cascadelab.dynamics.trades import TradeDone, check_trades, traders_frame, trades_frame
 from cascadelab.errors import AccountingError
 from cascadelab.units import FloatArray
 
@@ -62,6 +64,8 @@ class Run(Displayed):
         Insurance fund at the end.
     live : LiveRecord or None
         What was written down where accounts changed meanwhile.
+    trades_done : tuple of TradeDone
+        Orders of named traders, in order.
     """
 
     market: Market = field(repr=False)
@@ -78,6 +82,7 @@ class Run(Displayed):
     backlog_base: float
     fund_after_quote: float
     live: LiveRecord | None = field(default=None, repr=False)
+    trades_done: tuple[TradeDone, ...] = field(default=(), repr=False)
 
     @cached_property
     def price(self) -> FloatArray:
@@ -270,6 +275,31 @@ class Run(Displayed):
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.insert_column(1, (frame["step"] * self.step_s).alias("time_s"))
 
+    def trades(self) -> pl.DataFrame:
+        """One row per order of a named trader.
+
+        Columns: ``step``, ``time_s``, ``trader``, ``asked_base`` and ``filled_base`` (bought
+        positive; less is filled than asked where the book ends), ``price``, and the cash flows
+        ``trader_quote``, ``book_quote`` and ``fees_quote`` (received positive), which add up to
+        zero in every row.
+        """
+        return trades_frame(self.trades_done, self.step_s)
+
+    def traders(self) -> pl.DataFrame:
+        """One row per trader, in order of their first trades.
+
+        Columns: ``trader``, ``n_trades``, ``position_base`` (left at the end), ``cash_quote``
+        (received less paid, after fees), ``fees_quote`` (paid), ``value_quote`` (of the position
+        at the last price), ``profit_quote`` (cash and value).
+        """
+        last = worth(self.price[-1], is_inverse=self.market.book.is_inverse)
+        return traders_frame(self.trades_done, float(last))
+
+    @property
+    def traders_profit_quote(self) -> float:
+        """Profit of all named traders after fees, quote; 0 without trades."""
+        return float(self.traders()["profit_quote"].sum()) if self.trades_done else 0.0
+
     def margins(self) -> pl.DataFrame:
         """Margin of open positions from start to end; ``cash_quote`` adds up to zero.
 
@@ -299,13 +329,14 @@ class Run(Displayed):
         )
 
     def check(self) -> None:
-        """Raise unless cash and contracts add up in every batch.
+        """Raise unless cash and contracts add up in every batch and every trade.
 
         Raises
         ------
         AccountingError
-            Names the batch and the amount.
+            Names the batch, or the trade, and the amount.
         """
+        check_trades(self.trades_done)
         for number, batch in enumerate(self.batches):
             flows = [getattr(batch, f"{stage}_quote") for stage in STAGES]
             gross = sum(abs(flow) for flow in flows)

@@ -15,7 +15,7 @@ from cascadelab.impact import Impact
 from cascadelab.margin.waterfall import WaterfallRules
 from cascadelab.units import Coordinate
 
-__all__ = ["CircuitBreaker", "Clock", "MarkRule", "Market"]
+__all__ = ["CircuitBreaker", "Clock", "MarkRule", "Market", "whole_steps"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class MarkRule:
         The market's own price; the index; or the index plus the mean of the basis (own price
         less index) over a window.
     window_s : float
-        Window of the mean, seconds.
+        Window of the mean, seconds; a whole number of steps.
     """
 
     kind: Literal["last", "index", "basis"] = "last"
@@ -120,7 +120,8 @@ class Market:
     Raises
     ------
     ParameterError
-        If the coordinate measures rises, or a value is out of range.
+        If the coordinate measures rises, the impact another scale or side, or a value is out of
+        range.
     """
 
     book: SliceBook
@@ -141,9 +142,42 @@ class Market:
                 "The coordinate measures rises; expected falls, because both sides are simulated. "
                 "Pass a coordinate with side='long'."
             )
+        if not isinstance(self.book, SliceBook):
+            raise ParameterError(
+                f"book is a {type(self.book).__name__}; expected slices of positions. Cut the "
+                f"ledger with slice_book(ledger, rules)."
+            )
+        self._require_own_measure()
         if not 0 <= self.fee_fraction < 1:
             raise ParameterError.out_of_range(self, "fee_fraction", "[0, 1)")
         if self.fill not in ("last", "average"):
             raise ParameterError.unknown("fill", str(self.fill), ("last", "average"))
         object.__setattr__(self, "mechanisms", tuple(completed(m) for m in self.mechanisms))
         warn_of_manipulation(self.impact, self.decay)
+
+    def _require_own_measure(self) -> None:
+        """Refuse an impact that says it measures moves otherwise than the coordinate."""
+        for name in ("scale", "side"):
+            measure, own = getattr(self.impact, name, None), getattr(self.coordinate, name)
+            if measure is not None and measure != own:
+                raise ParameterError(
+                    f"The impact measures moves in {measure!r} and the coordinate in {own!r}; "
+                    f"expected one {name}. Choose them alike; what is bought is mirrored."
+                )
+
+
+def whole_steps(seconds: float, step_s: float, name: str) -> int:
+    """Number of steps in a duration.
+
+    Raises
+    ------
+    ParameterError
+        If the duration is no whole number of steps.
+    """
+    steps = round(seconds / step_s)
+    if abs(steps * step_s - seconds) > 1e-9 * max(seconds, step_s):
+        raise ParameterError(
+            f"{name} is {seconds!r} s; expected a whole number of steps of {step_s!r} s. Change "
+            f"one of them."
+        )
+    return steps

@@ -90,7 +90,7 @@ class Till:
         ends = side.ends(first, len(sizes))
         bankrupt = worth(side.bankrupt(first, len(sizes)), is_inverse=self.is_inverse)
         price = price_of(quantity)
-        unit = self._worth(price)
+        unit = self.worth(price)
         gap = side.sign * (unit - bankrupt) * sizes
         split = self._split(gap, sizes, unit, ends)
         aside = (0.0, 0.0, 0.0)
@@ -103,7 +103,7 @@ class Till:
             kept = sizes - share * wanted
             sold, taken = float(kept.sum()), float(np.dot(sizes - kept, bankrupt))
             price = price_of(sold)
-            unit = self._worth(price)
+            unit = self.worth(price)
             gap = side.sign * (unit - bankrupt) * kept
             split = self._split(gap, kept, unit, ends)
         side.done_base += quantity
@@ -126,13 +126,13 @@ class Till:
             fund_after=self.fund,
         )  # fmt: skip
 
-    def _worth(self, price: float) -> float:
+    def worth(self, price: float) -> float:
         """Worth of a unit of contract, see :mod:`cascadelab.dynamics.slices`."""
         if not self.is_inverse:
             return price
         if not price > 0:
             raise ParameterError(
-                f"Forced sales bring the price to {price:g}; expected a positive one, because an "
+                f"Sales bring the price to {price:g}; expected a positive one, because an "
                 f"inverse contract has no worth below. Use a coordinate with scale='log', or a "
                 f"deeper book."
             )

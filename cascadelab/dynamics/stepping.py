@@ -7,11 +7,10 @@ the next threshold, which is known.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cascadelab.dynamics.mechanisms import Channel, LoopState, Mechanism
+from cascadelab.dynamics.mechanisms import LoopState, Mechanism, is_silent
 from cascadelab.errors import BookExhausted
 from cascadelab.units import FloatArray
 
@@ -28,8 +27,8 @@ class Actors:
 
     def __init__(self, mechanisms: Sequence[Mechanism]) -> None:
         self.traders = [m for m in mechanisms if m.acts_each_step]
-        self.raisers = [m for m in mechanisms if not _is_silent(m, "margin")]
-        self.deepeners = [m for m in mechanisms if not _is_silent(m, "depth")]
+        self.raisers = [m for m in mechanisms if not is_silent(m, "margin")]
+        self.deepeners = [m for m in mechanisms if not is_silent(m, "depth")]
 
     @property
     def act_each_step(self) -> bool:
@@ -62,12 +61,8 @@ class Actors:
         for mechanism in self.deepeners:
             depth *= mechanism.depth(state)
         if depth <= 0.0:
-            raise BookExhausted(math.nan, 0.0)
+            raise BookExhausted.withdrawn(state.move)
         return depth
-
-
-def _is_silent(mechanism: Mechanism, answer: str) -> bool:
-    return getattr(type(mechanism), answer, None) is getattr(Channel, answer)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)

@@ -177,3 +177,63 @@ def test_simulated_panic_rests_where_the_solved_one_does():
     )  # fmt: skip
     # Batches are sold at the depth of their round, so the simulation lies a little above.
     assert plain.largest_move < solved.move <= run.largest_move < 1.1 * solved.move
+
+
+class LateWithdrawal(dynamics.Channel):
+    """Half of the depth leaves at a move of 3."""
+
+    edges = (3.0,)
+
+    def depth(self, state: dynamics.LoopState) -> float:
+        return 0.5 if state.move >= 3.0 else 1.0
+
+    def gain(self, state: dynamics.LoopState) -> float:
+        return state.order_gain * (1.0 / self.depth(state) - 1.0)
+
+
+def test_depth_that_leaves_only_later_is_not_overlooked():
+    # Gain .3 up to 3, .6 beyond: y = 2.6 + .3 x 3 + .6 (y - 3).
+    impact = cl.LinearImpact(slope_per_base=0.03)
+    cascade = solve_channels([Liquidation(curve=UNIFORM), LateWithdrawal()], impact, 2.6)
+    assert_allclose(cascade.move, (2.6 + 0.9 - 1.8) / 0.4, rtol=1e-12)
+
+
+def test_panic_along_a_mixture_is_integrated_between_its_edges():
+    parts = [
+        cl.UniformFlow(density_base=6.0, width=2.0, start=1.0),
+        cl.UniformFlow(density_base=5.0, width=30.0),
+    ]
+    mechanisms = [Liquidation(curve=cl.MixtureFlow(parts)), PanicDepth(scale=8.0)]
+    impact = cl.LinearImpact(slope_per_base=0.03)
+    y = solve_channels(mechanisms, impact, 1.2).move
+    whole = 0.03 * 8.0 * (5.0 * np.expm1(y / 8.0) + 6.0 * (np.exp(y / 8.0) - np.exp(1.0 / 8.0)))
+    assert_allclose(y, 1.2 + whole, rtol=1e-11)
+
+
+def test_what_a_measured_curve_closes_at_once_is_priced_at_the_depth_there():
+    # 20 at a move of 1, then 10 per unit: depth there is e^(-1/8).
+    curve = cl.EmpiricalFlow(moves=np.array([1.0, 11.0]), quantities_base=np.array([20.0, 120.0]))
+    impact = cl.LinearImpact(slope_per_base=0.03)
+    y = solve_channels([Liquidation(curve=curve), PanicDepth(scale=8.0)], impact, 1.0).move
+    whole = 0.6 * np.exp(1 / 8.0) + 0.3 * 8.0 * (np.exp(y / 8.0) - np.exp(1 / 8.0))
+    assert_allclose(y, 1.0 + whole, rtol=1e-11)
+
+
+def test_a_fold_in_a_band_narrower_than_the_grid_is_found():
+    parts = [
+        cl.UniformFlow(density_base=5.0, width=40.0),
+        cl.UniformFlow(density_base=200.0, width=1e-3, start=3.0037),
+    ]
+    mechanisms = [Liquidation(curve=cl.MixtureFlow(parts)), PanicDepth(scale=30.0)]
+    impact = cl.LinearImpact(slope_per_base=0.03)
+    move, shock = critical_point(mechanisms, impact, 40.0)
+    assert_allclose(move, 3.0037, atol=1e-9)
+    assert_allclose(shock, 3.0037 - 0.15 * 30.0 * np.expm1(3.0037 / 30.0), atol=1e-8)
+
+
+def test_a_critical_point_without_liquidation_or_range_is_refused():
+    impact = cl.LinearImpact(slope_per_base=0.03)
+    with pytest.raises(ParameterError, match="0 mechanisms are Liquidation"):
+        critical_point([MomentumFlow(base_per_move=1.0)], impact, 5.0)
+    with pytest.raises(ParameterError, match="largest_move is nan"):
+        critical_point([Liquidation(curve=UNIFORM)], impact, float("nan"))

@@ -189,3 +189,35 @@ def test_shapes_that_do_not_match_are_refused():
     market = accounts.CrossMarket(book=book, impact=np.eye(4))
     with pytest.raises(ParameterError, match="fundamental_price has shape"):
         cross.simulate_cross(market, np.ones((5, 3)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cash_quote": [np.nan, 0.0]}, r"cash_quote\[0\] is nan"),
+        ({"holdings_base": [[1.0], [np.inf]]}, r"holdings_base\[1, 0\] is inf"),
+        ({"maintenance_base": [[np.inf], [0.0]]}, "maintenance_base holds"),
+        ({"accounts": ["only one"]}, "1 names of accounts"),
+    ],
+)
+def test_a_cross_book_with_a_value_that_is_no_number_is_refused(change, words):
+    known = {
+        "assets": ["a"], "holdings_base": [[1.0], [1.0]], "cash_quote": [0.0, 0.0],
+        "maintenance_base": [[0.0], [0.0]],
+    }  # fmt: skip
+    with pytest.raises(ParameterError, match=words):
+        accounts.CrossBook(**(known | change))
+    assert accounts.CrossBook(**known).n_accounts == 2
+
+
+def test_impossible_shocks_and_clocks_are_refused():
+    book = drawn_book(1)
+    market = accounts.CrossMarket(book=book, impact=0.01 * np.eye(4))
+    with pytest.raises(ParameterError, match="step_s is 0"):
+        cross.simulate_cross(market, np.ones((5, 4)), step_s=0.0)
+    with pytest.raises(ParameterError, match="smaller than a price"):
+        cross.solve_cross(market, np.ones(4), [2.0, 0.0, 0.0, 0.0])
+    with pytest.raises(ParameterError, match="one positive price"):
+        accounts.group_attribution(market, [np.nan] * 4, ["g"] * book.n_accounts)
+    with pytest.raises(ParameterError, match="not finite"):
+        accounts.CrossMarket(book=book, impact=np.full((4, 4), np.nan))

@@ -160,3 +160,34 @@ def test_a_pair_that_allows_manipulation_is_warned_of(impact, decay, is_warned):
         warnings.simplefilter("always")
         warn_of_manipulation(impact, decay)
     assert [w.category for w in seen] == [PriceManipulationWarning] * is_warned
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gain": -1.0}, "gain is -1"),
+        ({"gain": float("nan")}, "gain is nan"),
+        ({"decay_per_s": -0.1}, "decay_per_s is -0.1"),
+        ({"interval_s": float("inf")}, "interval_s is inf"),
+        ({"shock": -1.0}, "shock is -1"),
+        ({"n_checks": 0}, "n_checks is 0"),
+    ],
+)
+def test_an_engine_that_cannot_be_has_no_rounds(change, words):
+    known = {"gain": 0.5, "decay_per_s": 0.1, "interval_s": 1.0}
+    with pytest.raises(ParameterError, match=words):
+        closed_forms.check_interval_rounds(**({"shock": 1.0} | known | change))
+    if change.keys() <= known.keys():
+        with pytest.raises(ParameterError, match=words):
+            closed_forms.has_second_round(**(known | change))
+
+
+@pytest.mark.parametrize(
+    "change", [{"gain": -0.1}, {"density_base": -1.0}, {"capacity_base_per_s": float("inf")}]
+)
+def test_a_backlog_out_of_range_is_refused(change):
+    known = {"density_base": 10.0, "move_per_s": 1.0, "gain": 1.5, "capacity_base_per_s": 2.0}
+    # Above a gain of 1 what is sold triggers more than is sold: 10 + 2 x 0.5.
+    assert closed_forms.backlog_rate(**known) == 11.0
+    with pytest.raises(ParameterError, match=next(iter(change))):
+        closed_forms.backlog_rate(**(known | change))

@@ -146,3 +146,21 @@ def test_books_of_very_different_scales_end_exactly():
     assert cascade.status == "settled"
     assert cascade.quantity_base.tolist() == [1.0, 2.0]
     assert cascade.move[1] == pytest.approx(3e-9, rel=1e-12)
+
+
+def test_gains_that_are_no_gains_are_refused():
+    loop = GainMatrix([[0.5]])
+    for call, words in (
+        (lambda: spectral_radius([[1.0, 2.0]]), "expected a square one"),
+        (lambda: spectral_radius([[np.nan]]), "not finite"),
+        (lambda: GainMatrix(np.zeros((0, 0))), "at least one node"),
+        (lambda: loop.growth_rate([[np.inf]]), "not positive and finite"),
+        (lambda: loop.simulate([1.0], [[1.0]], n_steps=-1), "n_steps -1"),
+        (lambda: oracle_gain([[1.0, 0.0]], [1.0], [1.0]), "one venue per protocol"),
+        (lambda: oracle_gain([[1.0]], [1.0], [np.nan]), "negative or missing"),
+        (lambda: cross_margin_gain(0.3, [np.nan], [1.0]), "finite slope"),
+        (lambda: solve_joint([cl.UniformFlow(density_base=1.0, width=1.0)], [[np.inf]], [1.0]),
+         "infinite"),
+    ):  # fmt: skip
+        with pytest.raises(ParameterError, match=words):
+            call()

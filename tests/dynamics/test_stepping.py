@@ -228,7 +228,7 @@ def test_depth_withdrawn_to_nothing_stops_the_run():
             return 1.0 if state.move < 4.5 else 0.0
 
     market = even_market(0.3, mechanisms=[Gone()])
-    with pytest.raises(BookExhausted):
+    with pytest.raises(BookExhausted, match="At a move of 5 the channels have withdrawn"):
         dynamics.simulate(market, dynamics.shock_path(PRICE, 5.0, 3))
 
 
@@ -241,3 +241,4 @@ def test_the_guide_runs_from_top_to_bottom():
     exec(compile(code, "docs/dynamics.md", "exec"), names)
     assert names["run"].account_events().height == 3
     assert names["many"].way == "one by one"
+    assert names["hunt"].traders_profit_quote > 0

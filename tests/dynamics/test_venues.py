@@ -195,3 +195,45 @@ def test_a_pool_for_purchases_is_no_venue_for_sales():
     )
     with pytest.raises(ParameterError, match="a venue takes sales"):
         execution.PoolVenue(name="pool", pool=pool)
+
+
+def test_a_walked_book_as_a_venue_pays_what_its_levels_pay():
+    # 10 at 99 and 30 at 97: 25 bring 10 x 99 + 15 x 97, the next 15 all 97.
+    book = cl.OrderBookImpact(
+        prices=np.array([99.0, 97.0]),
+        sizes_base=np.array([10.0, 30.0]),
+        coordinate=cl.Coordinate(reference_price=100.0),
+    )
+    venue = execution.BookVenue(name="a", impact=book, fundamental_price=100.0)
+    assert_allclose(venue.sell(25.0), 990.0 + 15 * 97.0, rtol=1e-14)
+    assert_allclose(venue.sell(15.0), 15 * 97.0, rtol=1e-14)
+    assert venue.sell(0.0) == 0.0
+
+
+def test_protocols_venues_and_sales_that_cannot_be_are_refused():
+    curve = cl.UniformFlow(density_base=1.0, width=1.0)
+    fall, rise = (cl.Coordinate(reference_price=100.0, side=s) for s in ("long", "short"))
+    one = protocols.Protocol(name="p", curve=curve, coordinate=fall)
+    far = protocols.Protocol(
+        name="q", curve=curve, coordinate=fall, oracle=oracles.LastOracle(venue=3)
+    )
+
+    def run(members: list[protocols.Protocol], path: list[float], step_s: float = 1.0) -> object:
+        venue = execution.BookVenue(
+            name="v", impact=cl.LinearImpact(slope_per_base=0.01), fundamental_price=100.0
+        )
+        return protocols.simulate_protocols(members, [venue], path, step_s=step_s)
+
+    for call, words in (
+        (lambda: protocols.Protocol(name="p", curve=curve, coordinate=rise), "measures rises"),
+        (lambda: run([one, one], [100.0]), "different names"),
+        (lambda: run([one], [100.0, np.inf]), "not positive and finite"),
+        (lambda: run([one], [100.0], 0.0), "step_s is 0"),
+        (lambda: run([far], [100.0]), "expected a column of 1 venues"),
+        (lambda: oracles.path(oracles.TwapOracle(window_s=3.0), [1.0], 0.0), "step_s is 0"),
+        (lambda: execution.route_sale([], 1.0), "venues is empty"),
+        (lambda: book("a", 0.01).sell(-1.0), "quantity_base is -1"),
+        (lambda: execution.DutchAuction(name="a", market_price=1.0).put_up(-1.0), "is -1"),
+    ):  # fmt: skip
+        with pytest.raises(ParameterError, match=words):
+            call()
