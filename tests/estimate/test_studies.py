@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from cascadelab.charts.estimate import binned_chart, branching_chart, grades_chart, scatter_chart
 from cascadelab.errors import DataError
-from cascadelab.estimate import Laboratory, adl_study, load_facts, simulate, studies
+from cascadelab.estimate import Laboratory, adl_study, force_orders, load_facts, simulate, studies
 from cascadelab.estimate.hawkes import detect_clock
 
 
@@ -131,3 +131,17 @@ def test_designs_whose_assumption_the_laboratory_breaks_miss_the_truth():
     assert low < -0.05 < high
     assert order.interval()[1] < -0.05  # sales answer within the bar: too steep
     assert shifted.interval()[0] > 0.05  # impact, positive; slopes are not constant
+
+
+def test_a_recorded_feed_gives_a_slope_between_its_capture_bounds(real_data: Path):
+    minutes = force_orders.recorded_minutes(real_data, symbol="ETHUSDT")
+    gaps = minutes["opened_at"].diff().drop_nulls().dt.total_minutes()
+    assert gaps.min() == 1
+    fit = force_orders.recorded_slope(real_data, symbol="ETHUSDT")
+    assert fit.value("listed forced sales") < 0  # a sale goes with a fall
+    bound = force_orders.recorded_bound(real_data, symbol="ETHUSDT")
+    low, high = fit.interval("listed forced sales")
+    assert bound.low == pytest.approx(low)
+    assert bound.high == pytest.approx(high * 333 / 2100)
+    with pytest.raises(DataError, match="No order of 'NOSUCH'"):
+        force_orders.recorded_minutes(real_data, symbol="NOSUCH")
