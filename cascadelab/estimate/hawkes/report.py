@@ -235,9 +235,8 @@ def _fit_words(test: HypothesisTest) -> str:
     if not test.is_valid:
         return f"{test.name} cannot be run ({test.reason})"
     if test.name == "Poisson against Hawkes":
-        return (
-            "" if test.p_value <= 0.05 else f"no excitation is significant (p {test.p_value:.2g})"
-        )
+        words = f"no excitation is significant (p {test.p_value:.2g}; it takes 19 draws or more)"
+        return "" if test.p_value <= 0.05 else words
     if test.p_value > _FIT_SIZE:
         return ""
     return f"{test.name} rejects the fit (p = {test.p_value:.2g})"
@@ -263,7 +262,8 @@ def branching_report(
     rng : numpy.random.Generator
         For the bootstrap p-values.
     n_draws : int
-        Bootstrap samples of each test; with fewer than 39 the tests of fit cannot reject.
+        Bootstrap samples of each test; with fewer than 39 the tests of fit cannot reject, and
+        with fewer than 19 no excitation can be significant.
 
     Returns
     -------
