@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -203,13 +204,29 @@ def branching_chart(frame: pl.DataFrame) -> alt.TopLevelMixin:
 
 
 def scatter_chart(
-    frame: pl.DataFrame, *, x: tuple[str, str], y: tuple[str, str], title: str
+    frame: pl.DataFrame,
+    *,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    title: str,
+    line: Sequence[float] = (),
 ) -> alt.TopLevelMixin:
-    """Draw one column against another, each given as (column, axis title with unit)."""
+    """Draw one column against another, and a fitted line.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Holds both columns.
+    x, y : tuple of str
+        Column, and axis title with unit.
+    title : str
+    line : sequence of float
+        Constant and slope; empty: no line.
+    """
     import altair as alt
 
     enable()
-    return (
+    points = (
         alt.Chart(frame)
         .mark_point(filled=True, opacity=0.7)
         .encode(
@@ -217,7 +234,15 @@ def scatter_chart(
             x=alt.X(f"{x[0]}:Q", title=x[1], scale=alt.Scale(zero=False, padding=14)),
             y=alt.Y(f"{y[0]}:Q", title=y[1]),
         )
-        .properties(name="scatter", title=title)
+    )
+    if not len(line):
+        return points.properties(name="scatter", title=title)
+    ends = frame.select(pl.col(x[0]).min().alias("low"), pl.col(x[0]).max().alias("high")).row(0)
+    fitted = pl.DataFrame({x[0]: ends, y[0]: [line[0] + line[1] * end for end in ends]})
+    drawn = alt.Chart(fitted).mark_line(color=colour("reference"), strokeDash=[4, 3])
+    words = f"Dashed: least squares, slope {line[1]:.3g}"
+    return alt.layer(drawn.encode(x=f"{x[0]}:Q", y=f"{y[0]}:Q"), points).properties(
+        name="scatter", title=alt.TitleParams(text=title, subtitle=words)
     )
 
 

@@ -35,7 +35,7 @@ def return_against_flow(minutes: pl.DataFrame, *, flow_title: str) -> alt.TopLev
         .mark_point(size=36, opacity=0.75)
         .encode(
             alt.X("flow:Q", title=flow_title, axis=alt.Axis(format="~g", tickCount=5)),
-            alt.Y("return_bps:Q", title="return of the minute (bps)"),
+            alt.Y("return_bps:Q", title="return of the bar (bps)"),
             color=alt.Color("regime:N", title=None, scale=scale),
             shape=alt.Shape("regime:N", title=None).scale(domain=_REGIMES),
             tooltip=[
@@ -53,8 +53,8 @@ def return_against_flow(minutes: pl.DataFrame, *, flow_title: str) -> alt.TopLev
         .resolve_scale(x="independent", y="independent")
         .properties(
             title=alt.Title(
-                "Returns against signed flow, minute by minute",
-                subtitle="Flow at a fixed price; each panel has its own scales",
+                "Returns against signed flow, bar by bar",
+                subtitle="One point per bar; flow at a fixed price; each panel has its own scales",
             ),
             name="scatter",
         )

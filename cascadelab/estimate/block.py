@@ -283,18 +283,20 @@ def _or_reason(value: float | NotDone) -> object:
 
 
 def _all_tests(evidence: Evidence) -> list[tuple[str, HypothesisTest]]:
-    found = []
+    found = [("claim", test) for test in evidence.tests]
     if not isinstance(evidence.estimates, NotDone):
         found += [(item.design, test) for item in evidence.estimates for test in item.tests]
     if not isinstance(evidence.placebos, NotDone):
         found += [("placebo", test) for test in evidence.placebos]
-    return [(where, test) for where, test in found if test.is_valid]
+    return found
 
 
 def _multiple(evidence: Evidence) -> Summary:
     title = "9. Multiple testing"
-    tests = _all_tests(evidence)
+    every = _all_tests(evidence)
+    tests = [(where, test) for where, test in every if test.is_valid]
     rows: list[tuple[str, object]] = [("tests run", len(tests)), ("adjustment", "Holm")]
+    rows += [(f"no p-value: {test.name}", test.reason) for _, test in every if not test.is_valid]
     if not tests:
         return Summary(title=title, rows=rows)
     frame = pl.DataFrame(

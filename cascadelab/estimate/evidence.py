@@ -165,6 +165,8 @@ class Evidence:
     gains : tuple of Gain, or NotDone
     model : ModelNote, or NotDone
     environment : EnvironmentNote
+    tests : tuple of HypothesisTest
+        Of the claim itself, where no estimate carries them; adjusted together with all others.
     """
 
     notebook: str
@@ -177,6 +179,7 @@ class Evidence:
     gains: tuple[Gain, ...] | NotDone
     model: ModelNote | NotDone
     environment: EnvironmentNote
+    tests: tuple[HypothesisTest, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.claim.strip():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from cascadelab.estimate.evidence import (
     NotDone,
     SampleNote,
 )
+from cascadelab.estimate.hypothesis import HypothesisTest, invalid_test
 from cascadelab.estimate.linear import Labels, kyle_slope
 from cascadelab.estimate.notes import file_note, left_out, quality_data_note, variants
+from cascadelab.estimate.placebo import pre_trend_test
 from cascadelab.estimate.result import FitResult
 from cascadelab.files import shipped
 from cascadelab.history import catalogue
@@ -42,6 +44,8 @@ __all__ = [
 #: Unit of the flow of a panel.
 FLOW_UNIT = "million USD at a fixed price"
 _MINUTE = timedelta(minutes=1)
+#: Bars below which flow is not tested against five past returns.
+_FEWEST_FOR_TREND = 40
 _BARS = {"1s": timedelta(seconds=1), "10s": timedelta(seconds=10), "1m": _MINUTE}
 
 
@@ -285,8 +289,9 @@ def panel_evidence(
     Returns
     -------
     Evidence
-        The Wald tests of equal slopes stand as tests (Holm-adjusted by the block), the slopes of
-        all series and regimes as the stability table. No identified estimate: OLS is not one.
+        The Wald tests of equal slopes stand as tests of the claim (Holm-adjusted by the block),
+        tests that flow does not follow past returns as placebos, the slopes of all series and
+        regimes as the stability table. No identified estimate: OLS is not one.
     """
     sample = SampleNote(
         rule="bars that follow a bar with trades",
@@ -300,7 +305,11 @@ def panel_evidence(
         claim=claim,
         data=_data_notes(panel),
         sample=sample,
-        placebos=tuple(fit.test("equal slopes") for fit in fits.values()),
+        tests=tuple(
+            replace(fit.test("equal slopes"), name=f"equal slopes, {series}")
+            for series, fit in fits.items()
+        ),
+        placebos=tuple(_pre_trend(panel.frame, series) for series in fits),
         stability=variants(
             pl.col("symbol") + ", " + pl.col("regime"), "estimate", table, ends=("low", "high")
         ),
@@ -311,6 +320,17 @@ def panel_evidence(
             model="no loop is solved; the slopes describe",
         ),
     )
+
+
+def _pre_trend(frame: pl.DataFrame, series: str) -> HypothesisTest:
+    """Whether the flow of a series follows the returns of the five bars before."""
+    rows = frame.filter(pl.col("series") == series)
+    name = f"pre-trend, {series}"
+    if rows.height < _FEWEST_FOR_TREND:
+        null = "the flow is not related to the returns before it"
+        return invalid_test(name, null, f"{rows.height} bars only")
+    found = pre_trend_test(rows["return_bps"].to_numpy(), rows["flow"].to_numpy())
+    return replace(found, name=name, null=found.null.replace("instrument", "flow"))
 
 
 def _data_notes(panel: Panel) -> tuple[DataNote, ...]:

@@ -14,8 +14,9 @@ import polars as pl
 from cascadelab.errors import DataError
 from cascadelab.estimate.bootstrap import wild_cluster_test
 from cascadelab.estimate.covariance import Hac, Robust
+from cascadelab.estimate.discontinuity import engine_clock
 from cascadelab.estimate.evidence import DataNote
-from cascadelab.estimate.feeds import FeedCap, MatchedPairs, feed_cap, match_pairs
+from cascadelab.estimate.feeds import FeedCap, feed_cap
 from cascadelab.estimate.hawkes.report import BranchingReport, branching_report
 from cascadelab.estimate.hawkes.simulate import poisson_pieces, simulate_hawkes
 from cascadelab.estimate.hypothesis import HypothesisTest
@@ -40,20 +41,19 @@ from cascadelab.units import FloatArray
 __all__ = [
     "CrossStudy",
     "aave_minutes",
-    "adl_halves",
-    "adl_timeline",
     "clock_and_regime_streams",
     "episode_cross_section",
     "force_order_cap",
     "force_order_times",
     "forced_sales_designs",
+    "laboratory_designs",
     "laboratory_exposure_shock",
     "laboratory_grades",
     "laboratory_placebos",
     "laboratory_times",
     "lag_and_sample_variants",
     "leave_one_scope_out",
-    "real_day",
+    "real_designs",
     "real_notes",
     "report_streams",
 ]
@@ -98,17 +98,48 @@ def forced_sales_designs(
     return plain, rigobon(returns, sales, regime=stress, rng=rng, n_draws=199)
 
 
-def real_day(data_dir: Path | str, *, seed: int) -> pl.DataFrame:
-    """OLS and S3 of the minutes of 2021-05-19 on Aave v2 sales of ETH and LINK, one row each.
+def real_designs(data_dir: Path | str, *, seed: int) -> tuple[IdentifiedEstimate, ...]:
+    """S3 of ETH and LINK minutes of 2021-05-19 on Aave v2 sales, OLS beside each.
 
     Both are slopes of returns turned so that a positive number is impact: sales lower prices.
+
+    Parameters
+    ----------
+    data_dir : Path or str
+        Empty: no estimates.
+    seed : int
+        Of the bootstrap.
     """
-    rows = []
-    for coin in ("ETH", "LINK"):
+    found = []
+    for coin in ("ETH", "LINK") if str(data_dir) else ():
         minutes = aave_minutes(data_dir, coin=coin)
         _, shifted = forced_sales_designs(minutes, stress_hours=(12, 14), seed=seed)
-        rows.append(shifted.to_frame().insert_column(0, pl.Series("coin", [coin] * 2)))
-    return pl.concat(rows)
+        found.append(replace(shifted, design=f"{shifted.design}, {coin} 2021-05-19"))
+    return tuple(found)
+
+
+def laboratory_designs(draw: LaboratoryDraw, *, seed: int) -> tuple[IdentifiedEstimate, ...]:
+    """S1 on a laboratory draw, and S2 and S3, whose assumptions the laboratory breaks.
+
+    Sales answer within the bar, so that S2's order is false; the density of positions moves, so
+    that S3's slopes are not constant. Both miss the truth, which is what they are shown for.
+
+    Parameters
+    ----------
+    draw : LaboratoryDraw
+    seed : int
+        Of the bootstrap of S3.
+    """
+    first = laboratory_exposure_shock(draw)
+    order = engine_clock(draw.returns, draw.forced_sales, bar_s=1.0, engine_interval_s=1.0)
+    shifted = rigobon(
+        draw.returns,
+        draw.forced_sales,
+        regime=draw.exposure > np.median(draw.exposure),
+        rng=np.random.default_rng(seed),
+        n_draws=99,
+    )
+    return first, order, shifted
 
 
 def laboratory_exposure_shock(draw: LaboratoryDraw) -> IdentifiedEstimate:
@@ -233,56 +264,6 @@ def force_order_times(data_dir: Path | str) -> tuple[FloatArray, float]:
     first = orders["file"].value_counts(sort=True)["file"][0]
     times = np.sort(orders.filter(pl.col("file") == first)["time_ms"].to_numpy()) / 1000.0
     return times - times[0], float(times[-1] - times[0]) + 1e-3
-
-
-def adl_timeline() -> tuple[pl.DataFrame, MatchedPairs]:
-    """Per-second liquidation and ADL counts of Hyperliquid on 2025-10-10, with their matching.
-
-    Returns
-    -------
-    frame : polars.DataFrame
-        ``second`` after the first liquidation, ``liquidations``, ``adl``, ``unmatched``; only
-        seconds with a record.
-    pairs : MatchedPairs
-    """
-    rows = catalogue.intraday("2025-10-10_hyperliquid_adl")
-    names = {
-        "liquidations": "Hyperliquid liquidation rows",
-        "adl": "Hyperliquid auto-deleveraging rows",
-    }
-    second = pl.col("note").str.extract(r"second (\d+) ").cast(pl.Int64).alias("second")
-    parts = [
-        rows.filter(pl.col("quantity") == words).select(second, pl.col("value").alias(name))
-        for name, words in names.items()
-    ]
-    joined = parts[0].join(parts[1], on="second", how="full", coalesce=True).sort("second")
-    frame = joined.with_columns(pl.col("liquidations", "adl").cast(pl.Float64).fill_null(0.0))
-    pairs = match_pairs(frame["liquidations"].to_numpy(), frame["adl"].to_numpy())
-    return frame.with_columns(unmatched=pairs.unmatched), pairs
-
-
-def adl_halves(timeline: pl.DataFrame) -> pl.DataFrame:
-    """Correlation of unmatched liquidations with ADL, whole and by half: the stability table.
-
-    Parameters
-    ----------
-    timeline : polars.DataFrame
-        As :func:`adl_timeline` returns it.
-    """
-    middle = timeline.height // 2
-    parts = {
-        "all seconds": timeline,
-        "first half": timeline[:middle],
-        "second half": timeline[middle:],
-        "seconds with ADL": timeline.filter(pl.col("adl") > 0),
-    }
-    rows = []
-    for name, part in parts.items():
-        value = float(np.corrcoef(part["unmatched"].to_numpy(), part["adl"].to_numpy())[0, 1])
-        half = 1.96 / math.sqrt(part.height - 3)
-        ends = (math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half))
-        rows.append((f"unmatched with ADL, {name}", value, *ends))
-    return pl.DataFrame(rows, schema=["variant", "estimate", "low", "high"], orient="row")
 
 
 def clock_and_regime_streams(*, duration_s: float, seed: int) -> dict[str, FloatArray]:

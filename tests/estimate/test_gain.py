@@ -179,6 +179,8 @@ def test_every_fact_is_there_with_source_and_version():
     assert versions["version"].to_list() == ["v1", "v2", "v3", "v3"]
     row = facts.filter(pl.col("quantity") == "amplification A").row(0, named=True)
     assert (row["id"], row["value"], row["status"]) == ("F15", 3.404, "D")
+    conflict = facts.filter(pl.col("id") == "F5").group_by("source", maintain_order=True)
+    assert conflict.len()["len"].to_list() == [4, 3]  # two papers, each row from one of them
     with pytest.raises(ParameterError, match="Unknown fact 'F27'"):
         load_facts(["F27"])
 

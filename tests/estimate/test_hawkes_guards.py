@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,9 @@ from cascadelab.estimate.hawkes import (
     fit_exponential,
     fit_on_windows,
     fit_rate_levels,
+    fit_with_regimes,
     poisson_pieces,
+    rate_segments,
     simulate_hawkes,
 )
 from cascadelab.estimate.hawkes.goodness import _ljung_box
@@ -160,3 +164,24 @@ def test_ljung_box_takes_normal_scores_so_that_one_outlier_does_not_hide_depende
     wild[gaps.argmax()] = 1e6
     assert _ljung_box(gaps, 10) == pytest.approx(_ljung_box(np.log(gaps), 10))
     assert _ljung_box(wild, 10) == pytest.approx(_ljung_box(gaps, 10))
+
+
+def test_a_burst_much_shorter_than_the_window_is_not_near_critical():
+    """One minute of a day in which 500 liquidations come at a steady rate, 100 in the rest."""
+    rng = np.random.default_rng(4)
+    times = np.sort(np.r_[rng.uniform(50_000, 50_060, 500), rng.uniform(0, 86_400, 100)])
+    best, fits = fit_with_regimes(times, 86_400.0, resolution_s=1e-3)
+    assert fits[0].branching_ratio > 0.8
+    assert best.branching_interval()[1] < 0.3
+    found = rate_segments(times, 86_400.0, n_segments=3)
+    np.testing.assert_allclose(found[1:3], [50_000, 50_060], atol=340)
+
+
+def test_a_branching_ratio_made_by_one_burst_says_so():
+    rng = np.random.default_rng(4)
+    times = np.sort(np.r_[rng.uniform(50, 50.01, 300), rng.uniform(0, 100, 2)])
+    fit = fit_exponential(times, 100.0, resolution_s=1e-3)
+    report = branching_report(times, 100.0, resolution_s=1e-3, rng=rng, n_draws=2)
+    with_one_piece = replace(report, guarded=fit, tests=(), on_windows=None, rate_levels=None)
+    assert with_one_piece.reaches_critical
+    assert any("events come from outside" in words for words in with_one_piece.failed_guards)

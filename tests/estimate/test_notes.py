@@ -17,6 +17,7 @@ from cascadelab.estimate import (
     Evidence,
     NotDone,
     SampleNote,
+    adl_study,
     default_block,
     model_gain,
     range_gain,
@@ -143,8 +144,8 @@ def test_a_stability_table_is_made_of_columns():
 
 
 def test_unmatched_liquidations_do_not_move_with_deleveraging_in_either_half():
-    timeline, pairs = studies.adl_timeline()
-    table = studies.adl_halves(timeline)
+    timeline, pairs = adl_study.adl_timeline()
+    table = adl_study.adl_halves(timeline)
     assert table["estimate"][0] == pytest.approx(pairs.unmatched_correlation)
     assert ((table["low"] < 0) & (table["high"] > 0)).all()
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from cascadelab.charts.estimate import binned_chart, branching_chart, grades_chart, scatter_chart
 from cascadelab.errors import DataError
-from cascadelab.estimate import Laboratory, simulate, studies
+from cascadelab.estimate import Laboratory, adl_study, force_orders, load_facts, simulate, studies
 from cascadelab.estimate.hawkes import detect_clock
 
 
 def test_adl_counts_of_the_catalogue_are_an_identity_of_pairs():
-    frame, pairs = studies.adl_timeline()
+    frame, pairs = adl_study.adl_timeline()
     assert pairs.n_adl_bins == 100
     assert pairs.n_equal_bins == 83
     assert pairs.correlation == pytest.approx(0.946, abs=5e-4)
@@ -27,7 +28,7 @@ def test_adl_counts_of_the_catalogue_are_an_identity_of_pairs():
 
 
 def test_first_active_seconds_lie_on_a_grid_of_6_4_seconds():
-    frame, _ = studies.adl_timeline()
+    frame, _ = adl_study.adl_timeline()
     first = frame["second"].to_numpy()[:10].astype(float)
     np.testing.assert_allclose(first, np.floor(np.arange(10) * 6.4), atol=1.0)
     assert detect_clock(first, 64.0, resolution_s=1.0).period_s == pytest.approx(6.4, rel=0.03)
@@ -94,6 +95,53 @@ def test_a_folder_without_recordings_is_named(tmp_path: Path):
 
 
 def test_the_real_day_shows_ols_beside_the_shifted_variance(real_data: Path):
-    frame = studies.real_day(real_data, seed=0)
-    assert frame["coin"].to_list() == ["ETH", "ETH", "LINK", "LINK"]
-    assert frame["design"].to_list()[:2] == ["OLS", "S3 heteroskedasticity (Rigobon)"]
+    designs = studies.real_designs(real_data, seed=0)
+    assert [design.design.split(", ")[-1] for design in designs] == [
+        "ETH 2021-05-19",
+        "LINK 2021-05-19",
+    ]
+    frame = pl.concat([design.to_frame() for design in designs])
+    assert frame["design"].to_list()[::2] == ["OLS", "OLS"]
+
+
+def test_published_counts_and_tables_of_deleveraging_are_those_of_the_catalogue(real_data: Path):
+    shipped, _ = adl_study.adl_timeline()
+    published, _ = adl_study.adl_timeline(real_data)
+    assert_frame_equal(published, shipped)
+    coins = adl_study.adl_by_coin(real_data, n_coins=3)
+    assert coins["coin"].to_list() == ["BTC", "ETH", "SOL", "159 others", "all"]
+    assert coins["share"][:4].sum() == pytest.approx(1.0)
+    facts = load_facts(["F12"])
+    known = dict(zip(facts["quantity"], facts["value"], strict=True))
+    assert coins["n_events"][-1] == known["ADL fills"] == published["adl"].sum()
+    assert coins["notional_usd"][-1] == pytest.approx(known["ADL notional"], rel=1e-4)
+    notes = adl_study.adl_notes(real_data)
+    assert [note.source for note in notes][:2] == ["cascade_timing_results.json", "adl_by_coin.csv"]
+
+
+def test_a_folder_without_the_tables_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"cascade_timing_results.json: There is no such file"):
+        adl_study.adl_timeline(tmp_path)
+
+
+def test_designs_whose_assumption_the_laboratory_breaks_miss_the_truth():
+    draw = simulate(Laboratory(), np.random.default_rng(5))
+    first, order, shifted = studies.laboratory_designs(draw, seed=5)
+    low, high = first.interval()
+    assert low < -0.05 < high
+    assert order.interval()[1] < -0.05  # sales answer within the bar: too steep
+    assert shifted.interval()[0] > 0.05  # impact, positive; slopes are not constant
+
+
+def test_a_recorded_feed_gives_a_slope_between_its_capture_bounds(real_data: Path):
+    minutes = force_orders.recorded_minutes(real_data, symbol="ETHUSDT")
+    gaps = minutes["opened_at"].diff().drop_nulls().dt.total_minutes()
+    assert gaps.min() == 1
+    fit = force_orders.recorded_slope(real_data, symbol="ETHUSDT")
+    assert fit.value("listed forced sales") < 0  # a sale goes with a fall
+    bound = force_orders.recorded_bound(real_data, symbol="ETHUSDT")
+    low, high = fit.interval("listed forced sales")
+    assert bound.low == pytest.approx(low)
+    assert bound.high == pytest.approx(high * 333 / 2100)
+    with pytest.raises(DataError, match="No order of 'NOSUCH'"):
+        force_orders.recorded_minutes(real_data, symbol="NOSUCH")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from cascadelab.display import Summary
 from cascadelab.errors import ParameterError
-from cascadelab.estimate.hawkes.kernel import event_times
+from cascadelab.estimate.hawkes.inputs import check_positive
+from cascadelab.estimate.hawkes.kernel import EventTimes, event_times
 from cascadelab.estimate.record import Record
 from cascadelab.units import FloatArray
 
@@ -24,6 +25,8 @@ __all__ = ["ClockTest", "detect_clock"]
 _CONCENTRATED = 0.35
 #: Power over the median of neighbouring frequencies that a clock must reach.
 _PROMINENT = 25.0
+#: Longest stretch searched at once, in longest periods.
+_MOST_PERIODS = 720
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,10 +102,12 @@ def detect_clock(
     times_s : array_like of shape (n,)
     duration_s : float
     resolution_s : float
-        Resolution of the stamps; periods below three of them, or below 1/65,536 of the window,
-        are not searched.
+        Resolution of the stamps; periods below three of them, or below 1/65,536 of the window
+        searched, are not looked for.
     longest_s : float
-        Longest period searched; at most a tenth of the window is used.
+        Longest period searched; at most a tenth of the window is used. Of a window of more than
+        720 of them (a day) the busiest part of that length is searched, so that short periods
+        are seen; the period found is then made exact on the whole window.
 
     Returns
     -------
@@ -116,19 +121,22 @@ def detect_clock(
     times above its neighbours, since clustering raises low frequencies as well. Of several
     harmonics the longest period wins.
     """
+    check_positive(resolution_s=resolution_s, longest_s=longest_s)
     events = event_times(times_s, duration_s)
     tied = float(np.mean(np.diff(events.times_s) == 0))
-    distinct = np.unique(np.round(events.times_s / resolution_s).astype(np.int64))
-    longest = min(longest_s, duration_s / 10.0)
+    start, length = _busiest(events, _MOST_PERIODS * longest_s)
+    times = events.times_s[(events.times_s >= start) & (events.times_s <= start + length)] - start
+    distinct = np.unique(np.round(times / resolution_s).astype(np.int64))
+    longest = min(longest_s, length / 10.0)
     if 3.0 * resolution_s >= longest:
         raise ParameterError(
             f"resolution_s is {resolution_s:g}; expected less than a third of {longest:g} s, the "
             f"longest period searched. Use finer stamps or a longer window."
         )
     power, frequency = _periodogram(
-        distinct.astype(np.float64) * resolution_s, duration_s, resolution_s
+        distinct.astype(np.float64) * resolution_s, length, resolution_s
     )
-    shortest = max(3.0 * resolution_s, 8.0 * duration_s / 2**19)
+    shortest = max(3.0 * resolution_s, 8.0 * length / 2**19)
     kept = (frequency >= 1.0 / longest) & (frequency <= 1.0 / shortest)
     prominence = power / _neighbours(power)
     candidates = np.flatnonzero(kept)
@@ -143,13 +151,39 @@ def detect_clock(
     p_value = -math.expm1(candidates.size * math.log1p(-math.exp(-min(float(power[best]), 700.0))))
     is_clock = bool(strong.size) and p_value < 0.001 and distinct.size >= 8
     return ClockTest(
-        period_s=float(1.0 / frequency[best]),
+        period_s=1.0 / _refined(events, float(frequency[best]), start, length),
         concentration=float(concentration[best]),
         prominence=float(prominence[best]),
         p_value=p_value,
         tied_share=tied,
         is_clock=is_clock,
     )
+
+
+def _busiest(events: EventTimes, length_s: float) -> tuple[float, float]:
+    """Start and length of the stretch with most events; the window itself if not longer."""
+    if events.duration_s <= length_s:
+        return 0.0, events.duration_s
+    times = events.times_s
+    stops = np.searchsorted(times, times + length_s, side="right")
+    return float(times[int(np.argmax(stops - np.arange(times.size)))]), length_s
+
+
+def _refined(events: EventTimes, frequency: float, start_s: float, length_s: float) -> float:
+    """Frequency of most power on ever longer stretches around the first, up to the window.
+
+    A frequency from a stretch of length L is known to about 1/(8 L): over a window of many
+    stretches it would drift by whole steps.
+    """
+    distinct = np.unique(events.times_s)
+    while length_s < events.duration_s:
+        before, length_s = length_s, min(2.0 * length_s, events.duration_s)
+        start_s = min(max(start_s - before / 2.0, 0.0), events.duration_s - length_s)
+        near = distinct[(distinct >= start_s) & (distinct <= start_s + length_s)] - start_s
+        grid = frequency + np.arange(-8, 9) / (8.0 * length_s)
+        power = [float(np.abs(np.exp(2j * np.pi * f * near).sum())) for f in grid]
+        frequency = float(grid[int(np.argmax(power))])
+    return frequency
 
 
 def _periodogram(

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import ParameterError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.checks import check_moves, vector
 from cascadelab.estimate.covariance import Hac
+from cascadelab.estimate.hawkes.inputs import check_positive, check_whole
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.estimate.linear import Labels, ols
 from cascadelab.estimate.result import FitResult
@@ -17,14 +18,18 @@ from cascadelab.units import FloatArray
 
 __all__ = ["count_branching", "event_counts", "inar", "step_counts"]
 
+_MOST_BINS = 10_000_000
+
 
 def event_counts(times_s: npt.ArrayLike, duration_s: float, *, bin_s: float) -> FloatArray:
     """Events per whole bin, shape (n_bins,); a last bin that is not whole is left out."""
+    check_positive(bin_s=bin_s)
     events = event_times(times_s, duration_s)
-    n_bins = math.floor(duration_s / bin_s + 1e-9) if bin_s > 0 else 0
-    if n_bins < 1:
+    n_bins = math.floor(duration_s / bin_s + 1e-9)
+    if not 1 <= n_bins <= _MOST_BINS:
         raise ParameterError(
-            f"bin_s is {bin_s:g} in a window of {duration_s:g} s; expected a shorter bin."
+            f"bin_s is {bin_s:g} in a window of {duration_s:g} s; expected 1 to {_MOST_BINS:,} "
+            f"bins. Pass a {'longer' if n_bins > 1 else 'shorter'} bin."
         )
     edges = np.arange(n_bins + 1) * bin_s
     inside = events.times_s[events.times_s < edges[-1]]
@@ -53,6 +58,7 @@ def step_counts(
     step_s : float
         Length of a step: `period_s`, or the multiple of it on which every event lies.
     """
+    check_positive(period_s=period_s)
     times = event_times(times_s, duration_s).times_s
     turns = np.exp(2j * np.pi * times / period_s)
     phase = float(np.angle(turns.sum())) / (2.0 * np.pi)
@@ -112,10 +118,19 @@ def inar(counts: npt.ArrayLike, *, n_lags: int) -> FitResult:
     Kirchner (2016), doi:10.1016/j.spa.2016.01.006.
     """
     values = vector(counts, "counts")
+    bad = (values < 0) | (values != np.floor(values))
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"counts, row {row}, is {values[row]:g}. Expected whole numbers of at least 0. Count "
+            f"the events of each bin."
+        )
     check_moves(values, "counts")
-    if n_lags < 1 or values.size < 5 * n_lags + 10:
+    check_whole("n_lags", n_lags, 1)
+    if values.size < 5 * n_lags + 10:
         raise ParameterError(
-            f"n_lags is {n_lags} on {values.size} bins; expected at least 1 and five bins per lag."
+            f"n_lags is {n_lags} on {values.size} bins; expected five bins per lag and ten more. "
+            f"Pass fewer lags or more bins."
         )
     rows = np.arange(n_lags, values.size)
     lagged = np.column_stack([values[rows - lag] for lag in range(1, n_lags + 1)])

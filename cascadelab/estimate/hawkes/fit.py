@@ -14,6 +14,7 @@ import polars as pl
 
 from cascadelab.display import Summary
 from cascadelab.errors import ConvergenceError, DataError, ParameterError
+from cascadelab.estimate.hawkes.inputs import check_whole
 from cascadelab.estimate.hawkes.kernel import (
     EventTimes,
     event_times,
@@ -193,6 +194,7 @@ def fit_sum_of_exponentials(
     edges_s: npt.ArrayLike | None = None,
 ) -> HawkesFit:
     """Sum of exponentials; parameters of :func:`fit_exponential` and their number."""
+    check_whole("n_exponentials", n_exponentials, 1)
     events = event_times(times_s, duration_s, edges_s)
     _warn_ties(events)
     return _fit(events, n_exponentials, resolution_s, None)
@@ -222,7 +224,7 @@ def refit(near: HawkesFit, times_s: npt.ArrayLike, *, resolution_s: float) -> Ha
 def _fit(
     events: EventTimes, n_exponentials: int, resolution_s: float, near: HawkesFit | None
 ) -> HawkesFit:
-    if n_exponentials < 1 or events.n_events < 5 * (1 + 2 * n_exponentials):
+    if events.n_events < 5 * (1 + 2 * n_exponentials):
         raise DataError(
             f"{events.n_events} events for {n_exponentials} exponentials. Expected at least five "
             f"events per parameter. Use a longer window."
@@ -249,7 +251,8 @@ def _fit(
     is_fixed[pieces:] = _is_fixed(problem, best)[pieces:][
         np.concatenate([order, order + len(order)])
     ]
-    cov = _curvature(gradient, natural, is_fixed)
+    is_ratio = np.repeat([False, True, False], [pieces, n_exponentials, n_exponentials])
+    cov = _curvature(gradient, natural, is_fixed, is_ratio)
     block = cov[pieces : pieces + n_exponentials, pieces : pieces + n_exponentials]
     error = math.sqrt(max(float(block.sum()), 0.0)) if np.isfinite(block).all() else math.nan
     units = ("per second",) * pieces + ("1",) * n_exponentials + ("per second",) * n_exponentials
@@ -353,12 +356,17 @@ def _curvature(
     gradient: Callable[[FloatArray], FloatArray],
     point: FloatArray,
     is_fixed: npt.NDArray[np.bool_],
+    is_ratio: npt.NDArray[np.bool_],
 ) -> FloatArray:
-    """Inverse of the observed information of the free parameters; NaN for those on a bound."""
+    """Inverse of the observed information of the free parameters; NaN for those on a bound.
+
+    Steps are relative, since rates per second can be of any size; ratios compare to 1.
+    """
+    least = np.where(is_ratio, 1e-3, 0.0)
     free = np.flatnonzero(~is_fixed)
     information = np.empty((free.size, free.size))
     for column, index in enumerate(free):
-        step = 1e-5 * max(abs(float(point[index])), 1e-3)
+        step = 1e-5 * max(float(point[index]), float(least[index]))
         up, down = point.copy(), point.copy()
         up[index] += step
         down[index] -= step

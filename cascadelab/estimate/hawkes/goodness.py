@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cascadelab.errors import ConvergenceError, DataError
 from cascadelab.estimate.hawkes.fit import HawkesFit, refit
+from cascadelab.estimate.hawkes.inputs import check_whole
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.estimate.hawkes.multivariate import MultivariateHawkes, fit_multivariate
 from cascadelab.estimate.hawkes.power_law import refit_power_law
@@ -46,6 +47,8 @@ def _ljung_box(gaps: FloatArray, n_lags: int) -> float:
     """Ljung–Box Q of the normal scores of the gaps: the same for every monotone scale of them."""
     from scipy import stats
 
+    if gaps.size <= n_lags:
+        raise DataError(f"{gaps.size} gaps for {n_lags} lags. Expected more. Pass fewer lags.")
     scores = stats.norm.ppf(stats.rankdata(gaps) / (gaps.size + 1.0))
     centred = scores - scores.mean()
     variance = float(centred @ centred)
@@ -86,18 +89,32 @@ def _bootstrap(
     statistic: Callable[[Sample], npt.ArrayLike],
     n_draws: int,
 ) -> FloatArray:
+    check_whole("n_draws", n_draws, 1)
     rows = []
     for _ in range(n_draws):
         try:
             rows.append(statistic(draw()))
         except (DataError, ConvergenceError):
             continue
-    if len(rows) < n_draws / 2:
-        raise DataError(
-            f"Only {len(rows)} of {n_draws} bootstrap samples could be fitted. Expected half. "
-            f"There are too few events."
-        )
     return np.array(rows)
+
+
+def _lost(draws: FloatArray, n_draws: int) -> str:
+    """Why the samples do not suffice for a p-value; empty if they do."""
+    if len(draws) >= n_draws / 2:
+        return ""
+    return (
+        f"only {len(draws)} of {n_draws} bootstrap samples hold enough events to be fitted: few "
+        f"events, or one burst that happens in few of them"
+    )
+
+
+def _check_same(fit: HawkesFit, times: FloatArray) -> None:
+    if times.size != fit.fit.n_obs:
+        raise DataError(
+            f"{times.size} times for a fit of {fit.fit.n_obs} events. Expected the times that "
+            f"were fitted. Pass those."
+        )
 
 
 def time_rescaling_tests(
@@ -127,9 +144,16 @@ def time_rescaling_tests(
     Returns
     -------
     tuple of HypothesisTest
+        With a reason in place of a p-value where under half of the samples can be fitted.
+
+    Raises
+    ------
+    DataError
+        Other times than those of the fit.
     """
     null = "the rescaled gaps are independent unit exponentials"
     names = ("time rescaling, Kolmogorov-Smirnov", "time rescaling, Ljung-Box")
+    check_whole("n_lags", n_lags, 1, fit.fit.n_obs - 1)
     if fit.branching_ratio >= _LARGEST_DRAWN:
         reason = "bootstrap needs a branching ratio below 1 to draw from"
         return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
@@ -139,7 +163,10 @@ def time_rescaling_tests(
         return _ks(gaps), _ljung_box(gaps, n_lags)
 
     gaps = fit.rescaled_gaps(times_s)
+    _check_same(fit, gaps)
     draws = _bootstrap(lambda: _redrawn(fit, rng), statistics, n_draws)
+    if reason := _lost(draws, n_draws):
+        return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
     return _against_draws(names, null, np.array([_ks(gaps), _ljung_box(gaps, n_lags)]), draws)
 
 
@@ -213,7 +240,10 @@ def multivariate_rescaling_tests(
         return largest(again, times, kinds)
 
     actual = largest(fit, np.asarray(times_s, dtype=np.float64), np.asarray(types))
-    return _against_draws(names, null, actual, _bootstrap(draw, statistics, n_draws))
+    draws = _bootstrap(draw, statistics, n_draws)
+    if reason := _lost(draws, n_draws):
+        return invalid_test(names[0], null, reason), invalid_test(names[1], null, reason)
+    return _against_draws(names, null, actual, draws)
 
 
 def likelihood_ratio_test(
@@ -241,15 +271,19 @@ def likelihood_ratio_test(
         return max(0.0, 2.0 * (full.log_likelihood - poisson))
 
     times = np.asarray(times_s, dtype=np.float64)
+    _check_same(fit, times)
     actual = ratio(times, fit)
     events = event_times(times, duration, edges)
     rates = np.bincount(events.piece, minlength=lengths.size) / lengths
     draws = _bootstrap(lambda: poisson_pieces(rates, edges, rng), ratio, n_draws)
+    name, null = "Poisson against Hawkes", "events do not excite each other, given the baseline"
+    if reason := _lost(draws, n_draws):
+        return invalid_test(name, null, reason)
     p_value = (1.0 + np.sum(draws >= actual)) / (draws.size + 1.0)
     return HypothesisTest(
-        name="Poisson against Hawkes",
+        name=name,
         statistic=actual,
-        null="events do not excite each other, given the baseline pieces",
+        null=null,
         distribution="bootstrap",
         p_value=float(p_value),
     )

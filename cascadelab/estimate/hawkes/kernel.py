@@ -312,10 +312,11 @@ def log_likelihood(
     >>> round(log_likelihood(times, 5.0, baseline=0.4, jump=0.9, decay=1.5), 9)
     -6.706587197
     """
-    if not (baseline > 0 and jump >= 0 and decay > 0):
+    is_good = baseline > 0 and jump >= 0 and decay > 0
+    if not (is_good and np.isfinite([baseline, jump, decay]).all()):
         raise ParameterError(
             f"baseline is {baseline!r}, jump {jump!r} and decay {decay!r}; expected a positive "
-            f"baseline and decay and a jump of at least 0. Pass such numbers."
+            f"baseline and decay and a jump of at least 0, all finite. Pass such numbers."
         )
     events = event_times(times_s, duration_s)
     parts = (np.array([baseline]), np.array([jump / decay]), np.array([decay]))

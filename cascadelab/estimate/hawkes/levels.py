@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import ParameterError
 from cascadelab.estimate.hawkes.counts import event_counts
+from cascadelab.estimate.hawkes.inputs import check_whole
 from cascadelab.estimate.hawkes.kernel import event_times
 from cascadelab.units import FloatArray
 
@@ -51,6 +51,7 @@ def best_rate_levels(
     times_s: npt.ArrayLike, duration_s: float, *, most_levels: int = 4
 ) -> RateLevels:
     """Fit 2 to `most_levels` levels and return the one with the least Schwarz criterion."""
+    check_whole("most_levels", most_levels, 2)
     fits = [
         fit_rate_levels(times_s, duration_s, n_levels=count) for count in range(2, most_levels + 1)
     ]
@@ -77,8 +78,7 @@ def fit_rate_levels(times_s: npt.ArrayLike, duration_s: float, *, n_levels: int)
     :math:`\prod_t \lambda_{k_t}^{c_t} e^{-\lambda_{k_t}\Delta}` with counts c and bins of length
     :math:`\Delta`; no factor of the bins is left and it compares to that of a Hawkes process.
     """
-    if n_levels < 2:
-        raise ParameterError(f"n_levels is {n_levels}; expected at least 2. Pass more.")
+    check_whole("n_levels", n_levels, 2)
     events = event_times(times_s, duration_s)
     counts = event_counts(times_s, duration_s, bin_s=duration_s / _N_BINS)
     counts[-1] += events.n_events - counts.sum()  # an event at the very end of the window

@@ -150,8 +150,13 @@ def fit_multivariate(
     labels = np.asarray(types)
     if labels.shape != events.times_s.shape or labels.dtype.kind not in "iu":
         raise DataError("types do not give one integer per event. Expected shape (n,).")
+    if len(set(names)) != len(names) or not names:
+        raise DataError(f"names are {list(names)}. Expected one distinct name per type. Pass them.")
     if labels.min() < 0 or labels.max() >= len(names):
-        raise DataError(f"types run to {labels.max()}. Expected 0 to {len(names) - 1}.")
+        raise DataError(
+            f"types run from {labels.min()} to {labels.max()}. Expected 0 to {len(names) - 1}, the "
+            f"positions in names. Number the types so."
+        )
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 10:
         row = int(counts.argmin())
@@ -203,7 +208,8 @@ def _one_type(
     point = np.concatenate([[math.exp(best[0])], best[1:-1], [math.exp(best[-1])]])
     limits = np.array(bounds)
     fixed = (best - limits[:, 0] < 1e-6) | (limits[:, 1] - best < 1e-6)
-    cov = _curvature(lambda at: value_gradient(at)[1], point, fixed)
+    is_ratio = np.repeat([False, True, False], [1, n_types, 1])
+    cov = _curvature(lambda at: value_gradient(at)[1], point, fixed, is_ratio)
     return point, np.sqrt(np.diag(cov))[1:-1], -loss * mine.size
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import DataError
+from cascadelab.errors import DataError, ParameterError
 from cascadelab.estimate.hawkes.fit import (
     _LARGEST_BRANCHING,
     HawkesFit,
@@ -31,6 +31,7 @@ from cascadelab.units import FloatArray
 __all__ = ["fit_power_law", "refit_power_law"]
 
 _NAMES = ("baseline", "branching ratio", "exponent", "cutoff")
+_IS_RATIO = np.array([False, True, False, False])
 
 
 def fit_power_law(
@@ -58,6 +59,10 @@ def fit_power_law(
         Terms baseline, branching ratio, exponent, cutoff. The kernel is summed by exponentials
         (:func:`~.kernel.power_law_nodes`), so that the cost stays linear in n.
     """
+    if not (math.isfinite(ridge) and ridge >= 0):
+        raise ParameterError(
+            f"ridge is {ridge!r}; expected a finite number of at least 0. Pass such a number."
+        )
     return _fit(event_times(times_s, duration_s), resolution_s, ridge, None)
 
 
@@ -90,7 +95,7 @@ def _fit(
         return -(log_l(point) - float(penalty)) / events.n_events
 
     def objective(search: FloatArray) -> tuple[float, FloatArray]:
-        return loss(search), _differences(loss, search, np.array(bounds))
+        return loss(search), _differences(loss, search, np.array(bounds), np.full(4, 1e-2))
 
     starts = [
         np.array([rate + math.log1p(-n), n, 0.0, middle + shift])
@@ -106,9 +111,9 @@ def _fit(
     wide = np.array([(0.0, np.inf)] * 4)
 
     def gradient(point: FloatArray) -> FloatArray:
-        return _differences(log_l, point, wide)
+        return _differences(log_l, point, wide, np.where(_IS_RATIO, 1e-2, 0.0))
 
-    cov = _curvature(gradient, natural, _is_fixed(problem, best))
+    cov = _curvature(gradient, natural, _is_fixed(problem, best), _IS_RATIO)
     weight, decay = power_law_nodes(float(natural[2]), float(natural[3]), duration_s)
     units = ("per second", "1", "1", "s")
     return HawkesFit(
@@ -126,12 +131,15 @@ def _fit(
 
 
 def _differences(
-    function: Callable[[FloatArray], float], point: FloatArray, bounds: FloatArray
+    function: Callable[[FloatArray], float],
+    point: FloatArray,
+    bounds: FloatArray,
+    least: FloatArray,
 ) -> FloatArray:
-    """Central differences that stay inside the bounds."""
+    """Central differences inside the bounds; steps as for values of `least` or more in size."""
     out = np.empty(point.size)
     for index in range(point.size):
-        step = 1e-5 * max(abs(float(point[index])), 1e-2)
+        step = 1e-5 * max(abs(float(point[index])), float(least[index]))
         up, down = point.copy(), point.copy()
         up[index] = min(up[index] + step, bounds[index, 1])
         down[index] = max(down[index] - step, bounds[index, 0])

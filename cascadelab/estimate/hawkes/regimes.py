@@ -8,16 +8,19 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.estimate.hawkes.counts import event_counts
 from cascadelab.estimate.hawkes.fit import HawkesFit, fit_quietly, refit
-from cascadelab.estimate.hawkes.kernel import event_times
+from cascadelab.estimate.hawkes.inputs import check_whole
+from cascadelab.estimate.hawkes.kernel import EventTimes, event_times
 from cascadelab.units import FloatArray
 
 __all__ = ["fit_on_windows", "fit_with_regimes", "rate_segments", "regime_score"]
 
+#: Bins of equal length between which the rate may change; events in one of the bins by count.
+_N_BINS, _FEWEST_IN_BIN = 256, 8
+
 
 def rate_segments(
-    times_s: npt.ArrayLike, duration_s: float, *, n_segments: int, n_bins: int = 256
+    times_s: npt.ArrayLike, duration_s: float, *, n_segments: int, n_bins: int = _N_BINS
 ) -> FloatArray:
     """Edges of the best split into pieces of constant Poisson rate.
 
@@ -28,44 +31,63 @@ def rate_segments(
     n_segments : int
         Pieces, at least 1.
     n_bins : int
-        Bins on whose edges a change may lie.
+        Bins of equal length on whose edges a change may lie, and half as many of equal count, so
+        that a burst much shorter than a bin is seen as well.
 
     Returns
     -------
     ndarray of shape (n_segments + 1,)
         From 0 to `duration_s`.
 
+    Raises
+    ------
+    ParameterError
+        Fewer than one segment, or more than bins.
+
     Notes
     -----
     Dynamic programming on binned counts; exact for the binned likelihood.
     """
-    counts = event_counts(times_s, duration_s, bin_s=duration_s / n_bins)
-    return _split(counts, n_segments)[n_segments - 1] * (duration_s / counts.size)
+    check_whole("n_segments", n_segments, 1, n_bins)
+    events = event_times(times_s, duration_s)
+    return _split(events, n_segments, n_bins)[n_segments - 1]
 
 
-def _split(counts: FloatArray, n_segments: int) -> list[FloatArray]:
-    """Best edges (in bins) for 1 to `n_segments` pieces."""
-    n_bins = counts.size
-    total = np.concatenate([[0.0], np.cumsum(counts)])
-    start, stop = np.meshgrid(np.arange(n_bins + 1), np.arange(n_bins + 1), indexing="ij")
-    size, events = stop - start, total[stop] - total[start]
+def _bin_edges(events: EventTimes, n_bins: int) -> FloatArray:
+    """Edges of bins of equal length, and half as many of equal count between the events."""
+    times = events.times_s
+    per_bin = max(_FEWEST_IN_BIN, math.ceil(2 * times.size / n_bins))
+    rows = np.arange(per_bin, times.size, per_bin)
+    between = 0.5 * (times[rows - 1] + times[rows])
+    even = np.linspace(0.0, events.duration_s, n_bins + 1)
+    return np.unique(np.concatenate([even, between]))
+
+
+def _split(events: EventTimes, n_segments: int, n_bins: int) -> list[FloatArray]:
+    """Best edges for 1 to `n_segments` pieces."""
+    at = _bin_edges(events, n_bins)
+    total = np.searchsorted(events.times_s, at, side="left").astype(np.float64)
+    total[-1] = events.n_events
+    n_edges = at.size
+    start, stop = np.meshgrid(np.arange(n_edges), np.arange(n_edges), indexing="ij")
+    size, inside = at[stop] - at[start], total[stop] - total[start]
     cost = np.full(size.shape, np.inf)
     valid = size > 0
-    busy = valid & (events > 0)
+    busy = valid & (inside > 0)
     cost[valid] = 0.0
-    cost[busy] = -events[busy] * np.log(events[busy] / size[busy])
+    cost[busy] = -inside[busy] * np.log(inside[busy] / size[busy])
     best = cost[0].copy()
     origin: list[npt.NDArray[np.int64]] = []
-    edges = [np.array([0.0, float(n_bins)])]
+    edges = [at[[0, -1]]]
     for _ in range(1, n_segments):
         joined = best[:, None] + cost
         came_from = joined.argmin(axis=0)
-        best = joined[came_from, np.arange(n_bins + 1)]
+        best = joined[came_from, np.arange(n_edges)]
         origin.append(came_from)
-        path = [n_bins]
+        path = [n_edges - 1]
         for step in reversed(origin):
             path.append(int(step[path[-1]]))
-        edges.append(np.array(sorted({0, *path}), dtype=np.float64))
+        edges.append(at[sorted({0, *path})])
     return edges
 
 
@@ -90,12 +112,8 @@ def fit_with_regimes(
     """
     events = event_times(times_s, duration_s)
     most = max(1, min(most_pieces, events.n_events // 25))
-    counts = event_counts(times_s, duration_s, bin_s=duration_s / 256)
-    splits = _split(counts, most)
     fits: list[HawkesFit] = []
-    for split in splits:
-        edges = split * (duration_s / counts.size)
-        edges[-1] = duration_s
+    for edges in _split(events, most, _N_BINS):
         fits.append(_piecewise(times_s, edges, resolution_s, fits))
     return fits[int(np.argmin([regime_score(fit) for fit in fits]))], fits
 
@@ -117,6 +135,7 @@ def fit_on_windows(
     n_windows : int
         At least 1.
     """
+    check_whole("n_windows", n_windows, 1)
     edges = np.linspace(0.0, float(near.edges_s[-1]), n_windows + 1)
     start = replace(near, edges_s=edges)
     starts = (start, replace(start, branching=np.array([0.3])))

@@ -34,6 +34,8 @@ _MOST_WINDOWS, _EVENTS_PER_WINDOW = 48, 20
 #: What must be left of the branching ratio on those windows. At 1,000 to 4,000 events a true
 #: 0.95 with a decay of 1 per second keeps 0.81 or more, a drifting rate 0.63 or less.
 _LEFT_ON_WINDOWS = 0.7
+#: Events from outside, by the fit, below which one burst or a few make the branching ratio.
+_FEWEST_OUTSIDE = 10.0
 #: Size of each of the two tests of fit, 5 % for both; takes 39 draws or more to reject.
 _FIT_SIZE = 0.025
 
@@ -114,6 +116,12 @@ class BranchingReport(Record):
                 f"the decay sits on a bound ({self.guarded.decay[0]:.3g} per second): batches at "
                 f"the resolution of the stamps, or a drift over the window"
             )
+        n_outside = float(self.guarded.baseline @ np.diff(self.guarded.edges_s))
+        if n_outside < _FEWEST_OUTSIDE:
+            found.append(
+                f"only {n_outside:.1f} of {self.guarded.fit.n_obs} events come from outside: a few "
+                f"bursts cannot be told from a rate that rose"
+            )
         windows = self.on_windows
         if windows is not None and windows.branching_ratio < _LEFT_ON_WINDOWS:
             found.append(
@@ -158,6 +166,8 @@ class BranchingReport(Record):
                 f"The rate switches between {pieces} pieces; n falls from "
                 f"{self.unguarded.branching_ratio:.2f} to {n:.2f} once they are allowed for."
             )
+        if n == 0.0:
+            return "n = 0.00, the end of its range, so without an interval: no excitation is found."
         if math.isnan(self.interval()[1]):
             hit = ", ".join(self.guarded.at_bound) or "the curvature"
             return f"n = {n:.2f} without an interval ({hit} at a bound): nothing can be concluded."
@@ -222,12 +232,11 @@ _CLOCKED = "counts per engine step cannot tell excitation from a rate that moves
 
 def _fit_words(test: HypothesisTest) -> str:
     """What a test of the report says against excitation; empty if nothing."""
-    if test.name == "Poisson against Hawkes":
-        return (
-            "" if test.p_value <= 0.05 else f"no excitation is significant (p {test.p_value:.2g})"
-        )
     if not test.is_valid:
         return f"{test.name} cannot be run ({test.reason})"
+    if test.name == "Poisson against Hawkes":
+        words = f"no excitation is significant (p {test.p_value:.2g}; it takes 19 draws or more)"
+        return "" if test.p_value <= 0.05 else words
     if test.p_value > _FIT_SIZE:
         return ""
     return f"{test.name} rejects the fit (p = {test.p_value:.2g})"
@@ -253,16 +262,18 @@ def branching_report(
     rng : numpy.random.Generator
         For the bootstrap p-values.
     n_draws : int
-        Bootstrap samples of each test; with fewer than 39 the tests of fit cannot reject.
+        Bootstrap samples of each test; with fewer than 39 the tests of fit cannot reject, and
+        with fewer than 19 no excitation can be significant.
 
     Returns
     -------
     BranchingReport
         Near-critical only if the interval reaches 0.9, excitation is significant, time rescaling
-        does not reject the fit, the decay is off its bounds, 0.7 is left of n on short windows
-        with their own baseline, and no Poisson rate that switches between levels fits better by
-        the Schwarz criterion. A true process with a slow kernel (0.95 with a decay of 0.2 per
-        second in 2,000 s), or behind an engine clock, is therefore "not established".
+        does not reject the fit, the decay is off its bounds, ten events or more come from outside,
+        0.7 is left of n on short windows with their own baseline, and no Poisson rate that
+        switches between levels fits better by the Schwarz criterion. A true process with a slow
+        kernel (0.95 with a decay of 0.2 per second in 2,000 s), or behind an engine clock, is
+        therefore "not established".
 
         A feed that shows at most one event per second lowers n (0.69 to 0.51 in simulation):
         the report cannot see that, state the feed rule beside it.

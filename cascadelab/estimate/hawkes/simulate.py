@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cascadelab.errors import ParameterError
+from cascadelab.estimate.hawkes.inputs import check_positive, decays, rates
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["poisson_pieces", "simulate_hawkes", "simulate_multivariate", "simulate_power_law"]
@@ -14,9 +15,25 @@ __all__ = ["poisson_pieces", "simulate_hawkes", "simulate_multivariate", "simula
 def poisson_pieces(
     rates_per_s: npt.ArrayLike, edges_s: npt.ArrayLike, rng: np.random.Generator
 ) -> FloatArray:
-    """Sorted times of a Poisson process with a piecewise constant rate."""
-    rates, edges = np.atleast_1d(np.asarray(rates_per_s, dtype=float)), np.asarray(edges_s)
-    counts = rng.poisson(rates * np.diff(edges))
+    """Sorted times of a Poisson process with a piecewise constant rate.
+
+    Parameters
+    ----------
+    rates_per_s : float or array_like of shape (n_pieces,)
+    edges_s : array_like of shape (n_pieces + 1,)
+        Rising, seconds.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ParameterError
+        Edges do not rise, or a rate is negative or has no piece.
+    """
+    edges = np.asarray(edges_s, dtype=float)
+    if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+        raise ParameterError(f"edges_s are {edges.tolist()}; expected rising times. Sort them.")
+    rate = rates(np.atleast_1d(rates_per_s), "the rate", shape=(edges.size - 1,))
+    counts = rng.poisson(rate * np.diff(edges))
     parts = [
         rng.uniform(low, high, count)
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
@@ -54,7 +71,10 @@ def simulate_hawkes(
     >>> simulate_hawkes(0.0, 0.5, 1.0, duration_s=10.0, rng=np.random.default_rng(0)).size
     0
     """
-    weights, decays = np.atleast_1d(branching).astype(float), np.atleast_1d(decay).astype(float)
+    check_positive(duration_s=duration_s)
+    weights = np.atleast_1d(branching).astype(float)
+    weights = rates(weights, "branching", shape=weights.shape)
+    betas = decays(np.atleast_1d(decay), shape=weights.shape)
     total = float(weights.sum())
     _check_total(total)
     edges = np.array([0.0, duration_s]) if edges_s is None else np.asarray(edges_s, dtype=float)
@@ -62,7 +82,7 @@ def simulate_hawkes(
 
     def delays(size: int) -> FloatArray:
         which = rng.choice(weights.size, size=size, p=share)
-        return np.asarray(rng.exponential(size=size) / decays[which])
+        return np.asarray(rng.exponential(size=size) / betas[which])
 
     return _generations(poisson_pieces(baseline, edges, rng), total, delays, duration_s, rng)
 
@@ -77,6 +97,7 @@ def simulate_power_law(
     rng: np.random.Generator,
 ) -> FloatArray:
     """Sorted event times with the kernel ``n eps tau**eps / (t + tau)**(1 + eps)``."""
+    check_positive(exponent=exponent, cutoff_s=cutoff_s, duration_s=duration_s)
     _check_total(branching)
 
     def delays(size: int) -> FloatArray:
@@ -135,11 +156,14 @@ def simulate_multivariate(
     -------
     times_s, types : ndarray of shape (n,)
     """
-    rates = np.asarray(baseline, dtype=float)
-    norm, decays = np.asarray(branching, dtype=float), np.asarray(decay, dtype=float)
+    check_positive(duration_s=duration_s)
+    n_types = np.size(baseline)
+    base = rates(baseline, "baseline", shape=(n_types,))
+    norm = rates(branching, "branching", shape=(n_types, n_types))
+    betas = decays(decay, shape=(n_types,))
     _check_total(float(np.abs(np.linalg.eigvals(norm)).max()))
     times, types = [], []
-    for kind, rate in enumerate(rates):
+    for kind, rate in enumerate(base):
         start = poisson_pieces(rate, [0.0, duration_s], rng)
         times.append(start)
         types.append(np.full(start.size, kind))
@@ -148,9 +172,9 @@ def simulate_multivariate(
     while parents.size:
         counts = rng.poisson(norm[:, kinds])
         next_times, next_types = [], []
-        for kind in range(rates.size):
+        for kind in range(base.size):
             born = np.repeat(parents, counts[kind])
-            children = born + rng.exponential(size=born.size) / decays[kind]
+            children = born + rng.exponential(size=born.size) / betas[kind]
             kept = children[children < duration_s]
             next_times.append(kept)
             next_types.append(np.full(kept.size, kind))
