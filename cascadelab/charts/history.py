@@ -94,9 +94,7 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
         on=["n_capped", "free"], index="minute_at", variable_name="state", value_name="n"
     )
     words = {"n_capped": "at the limit", "free": "below it"}
-    frame = long.with_columns(
-        pl.col("state").replace_strict(words), step=pl.col("state").eq("free").cast(pl.Int8)
-    )
+    frame = long.with_columns(pl.col("state").replace_strict(words))
     return (
         alt.Chart(frame)
         .mark_bar()
@@ -113,7 +111,7 @@ def capped_seconds(seconds: pl.DataFrame) -> alt.TopLevelMixin:
                     range=[colour("cascade"), colour("uncertainty")],
                 ),
             ),
-            order=alt.Order("step:Q"),
+            order=alt.Order("state:N"),
             tooltip=[_moment("minute_at"), "state:N", "n:Q"],
         )
         .properties(

@@ -87,16 +87,6 @@ def test_the_calendar_has_a_cell_per_hour_and_leaves_holes_white() -> None:
     assert picture.count('fill="rgb(') + picture.count('fill="#') >= 46
 
 
-def test_seconds_at_the_limit_lie_below_the_others_without_a_warning() -> None:
-    spec = render.specification(CHARTS["capped_seconds"]())
-    # Vega-Lite warns in the console of the page where the order is a word.
-    assert spec["encoding"]["order"] == {"field": "step", "type": "quantitative"}
-    assert {(row["state"], row["step"]) for row in rows_of(spec)} == {
-        ("at the limit", 0),
-        ("below it", 1),
-    }
-
-
 def test_capped_and_free_seconds_add_up_to_all_of_them() -> None:
     spec = render.specification(CHARTS["capped_seconds"]())
     found: dict[tuple[str, str], int] = {
