@@ -111,16 +111,17 @@ def _add_notebooks(commands: Subparsers, shared: argparse.ArgumentParser) -> Non
     words = "list notebooks and their parameters"
     command = commands.add_parser("notebooks", parents=[shared], help=words, description=words)
     command.add_argument(
-        "path", nargs="*", type=Path, metavar="NOTEBOOK", help="notebooks (default: shipped)"
+        "names", nargs="*", metavar="NOTEBOOK", help="names or files (default: all that ship)"
     )
     command.set_defaults(work=_notebooks)
 
 
 def _notebooks(given: argparse.Namespace) -> int:
     from cascadelab.report.parameters import describe, read_notebook
-    from cascadelab.report.spec import shipped_notebooks
+    from cascadelab.report.spec import find_notebook, shipped_notebooks
 
-    for path in given.path or shipped_notebooks():
+    named = [find_notebook(name, Path(), "notebooks") for name in given.names]
+    for path in named or shipped_notebooks():
         print(describe(read_notebook(path)))
     return 0
 

@@ -19,6 +19,7 @@ __all__ = [
     "Displayed",
     "Summary",
     "cell_number",
+    "frame_html",
     "frame_rows",
     "number",
     "publish_fact",
@@ -69,15 +70,38 @@ def render_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in clean])
 
 
-def render_html(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """Return an HTML table; every cell is escaped."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+def render_html(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    classes: Sequence[str] = (),
+) -> str:
+    """Return an HTML table; every cell is escaped, `classes` names the class of each column."""
+    kinds = [f' class="{name}"' if name else "" for name in classes] or [""] * len(header)
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        words = (
+            f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
+            for kind, cell in zip(kinds, cells, strict=True)
+        )
+        return f"<tr>{''.join(words)}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
+    top = f"<thead>{line('th', header)}</thead>" if any(header) else ""
     return f'<table class="cascadelab">{title}{top}<tbody>{body}</tbody></table>'
+
+
+def frame_html(frame: pl.DataFrame, caption: str = "", digits: int = 6) -> str:
+    """Return a frame as an HTML table, columns of numbers set to the right.
+
+    Examples
+    --------
+    >>> frame_html(pl.DataFrame({"venue": ["a"], "loss": [12.5]})).split("<tbody>")[1]
+    '<tr><td>a</td><td class="number">12.5</td></tr></tbody></table>'
+    """
+    classes = ["number" if dtype.is_numeric() else "" for dtype in frame.dtypes]
+    return render_html(frame.columns, frame_rows(frame, digits), caption, classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +164,7 @@ class Summary:
             parts.append(render_html(["", ""], self._cells(), self.title))
         if self.frame is not None:
             caption = "" if parts else self.title
-            rows = frame_rows(self.frame, self.digits)
-            parts.append(render_html(self.frame.columns, rows, caption))
+            parts.append(frame_html(self.frame, caption, self.digits))
         parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
         return "".join(parts)
 

@@ -54,6 +54,7 @@ def test_two_positions_by_hand():
     np.testing.assert_allclose(
         FiniteAvalanche(n_positions=2, gain=0.5).law, [0.5625, 0.25, 0.1875], rtol=1e-12
     )
+    assert FiniteAvalanche(n_positions=2, gain=0.5).all_probability == pytest.approx(0.1875)
 
 
 def test_a_large_finite_book_has_the_borel_law_and_its_survival():

@@ -29,6 +29,13 @@ def test_notebooks_lists_parameters_with_types_defaults_and_units(
     assert "levels     list[float]  [0.25, 0.5, 0.75]  gains in the table" in out
 
 
+def test_notebooks_takes_the_names_it_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["notebooks", "cascade"]) == 0
+    assert capsys.readouterr().out.startswith("cascade: ")
+    assert cli.main(["notebooks", "cascad"]) == 2
+    assert "Did you mean 'cascade'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

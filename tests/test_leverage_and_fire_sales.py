@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -134,6 +136,24 @@ def test_r15_threshold_fire_sale():
     run = stressed_banks(-np.log(1 - 0.005) / 0.05).run([0.0, 0.05], n_rounds=6)
     assert run.n_defaults.tolist() == [0, 0, 2, 0, 0, 0]
     np.testing.assert_allclose(run.prices[-1], [0.90461048, 0.85937996], rtol=0, atol=5e-9)
+
+
+def test_a_bank_does_not_order_again_what_it_already_owes():
+    # Assets 100: cash 5, fixed 75, 20 units at 1; debt 95. At 0.925 the equity is 3.5 of 98.5.
+    bank = FireSaleBanks(
+        equity=[5.0], equity_ratio=[0.05], holdings=[[20.0]], sensitivity=0.1, target_ratio=0.04
+    )
+    run = bank.run([0.075], n_rounds=3)
+    # It repays 98.5 - 3.5 / 0.04 = 11, of which 5 from cash: 6 / 18.5 of the units are ordered.
+    second = 0.925 * math.exp(-0.1 * 6 / 18.5)
+    cash = 20 * 6 / 18.5 * 0.5 * (0.925 + second)
+    value = (20 - 20 * 6 / 18.5) * second
+    equity = cash + value + 75 - 90
+    # Six are still owed, and the cash from the sale stands against them.
+    wanted = cash + value + 75 - equity / 0.04 - 6
+    third = second * math.exp(-0.1 * (20 - 20 * 6 / 18.5) / 20 * wanted / value)
+    np.testing.assert_allclose(run.prices[:, 0], [0.925, second, third], rtol=1e-12)
+    assert not run.is_defaulted.any()
 
 
 def test_without_impact_nobody_defaults_later_than_at_once():

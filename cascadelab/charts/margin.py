@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["forced_flow_by_venue", "payers_by_venue", "thresholds_by_venue", "tier_steps"]
 
 
-def _by_venue(frame: pl.DataFrame) -> tuple[alt.Color, alt.StrokeDash]:
+def _by_venue(frame: pl.DataFrame) -> alt.Chart:
+    """Chart without marks, each venue in a colour and dash of its own."""
     import altair as alt
 
+    enable()
     names = frame["venue"].unique(maintain_order=True).to_list()
     shades = [CATEGORIES[i % len(CATEGORIES)] for i in range(len(names))]
     dashes = [list(DASHES[i % len(DASHES)]) for i in range(len(names))]
-    return (
-        alt.Color("venue:N", title=None, scale=alt.Scale(domain=names, range=shades)),
-        alt.StrokeDash("venue:N", title=None, scale=alt.Scale(domain=names, range=dashes)),
+    return alt.Chart(frame).encode(
+        color=alt.Color("venue:N", title=None, scale=alt.Scale(domain=names, range=shades)),
+        strokeDash=alt.StrokeDash(
+            "venue:N", title=None, scale=alt.Scale(domain=names, range=dashes)
+        ),
     )
 
 
@@ -41,10 +45,8 @@ def thresholds_by_venue(curves: pl.DataFrame, *, subtitle: str) -> alt.TopLevelM
     """
     import altair as alt
 
-    enable()
-    shade, dash = _by_venue(curves)
     return (
-        alt.Chart(curves)
+        _by_venue(curves)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X(
@@ -53,8 +55,6 @@ def thresholds_by_venue(curves: pl.DataFrame, *, subtitle: str) -> alt.TopLevelM
             y=alt.Y(
                 "share:Q", title="share of base at or past liquidation", axis=alt.Axis(format="%")
             ),
-            color=shade,
-            strokeDash=dash,
             tooltip=[
                 "venue:N",
                 alt.Tooltip("mark_price:Q", format=",.0f"),
@@ -80,10 +80,8 @@ def forced_flow_by_venue(flows: pl.DataFrame, *, subtitle: str) -> alt.TopLevelM
     """
     import altair as alt
 
-    enable()
-    shade, dash = _by_venue(flows)
     return (
-        alt.Chart(flows)
+        _by_venue(flows)
         .mark_line()
         .encode(
             x=alt.X(
@@ -92,8 +90,6 @@ def forced_flow_by_venue(flows: pl.DataFrame, *, subtitle: str) -> alt.TopLevelM
                 scale=alt.Scale(zero=False, reverse=True),
             ),
             y=alt.Y("cumulative_base:Q", title="closed so far (base units)"),
-            color=shade,
-            strokeDash=dash,
             tooltip=[
                 "venue:N",
                 alt.Tooltip("mark_price:Q", format=",.0f"),
@@ -169,12 +165,10 @@ def tier_steps(tiers: pl.DataFrame, *, subtitle: str) -> alt.TopLevelMixin:
     """
     import altair as alt
 
-    enable()
-    shade, dash = _by_venue(tiers)
     columns = ("venue", "floor", "maintenance_fraction")
     drawn = tiers.select(columns).with_columns(pl.col("floor").clip(lower_bound=1e3))
     return (
-        alt.Chart(drawn)
+        _by_venue(drawn)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X(
@@ -192,8 +186,6 @@ def tier_steps(tiers: pl.DataFrame, *, subtitle: str) -> alt.TopLevelMixin:
                 title="marginal maintenance rate",
                 axis=alt.Axis(format="%"),
             ),
-            color=shade,
-            strokeDash=dash,
         )
         .properties(
             title=alt.Title("Maintenance rises with the position", subtitle=subtitle),

@@ -231,11 +231,9 @@ class RadiusSearch:
         self.gross = np.abs(self.weights)
         self.is_open = np.ones(book.n_accounts, dtype=bool)
         self.skin = self.outer_skin = self.limit = -1.0
-        self.n_rebuilt = self.n_outer = 0
         self.found = np.empty(0, dtype=np.int64)
 
     def _rebuild_outer(self, prices: FloatArray) -> None:
-        self.n_outer += 1
         self.outer_reference = prices.copy()
         everyone = np.arange(len(self.cash))
         if len(everyone) <= N_OUTER:
@@ -249,7 +247,6 @@ class RadiusSearch:
         self.outer_cash = self.cash[self.outer]
 
     def _rebuild(self, prices: FloatArray) -> None:
-        self.n_rebuilt += 1
         away = float(_largest_move(prices[None, :], self.outer_reference)[0])
         if away >= 0.9 * self.outer_skin:
             self._rebuild_outer(prices)

@@ -94,11 +94,6 @@ class Run(Displayed):
         """Largest fall from the reference price after any sale, coordinate units."""
         return float(self.moves_after.max())
 
-    @property
-    def largest_seen_move(self) -> float:
-        """Largest fall that the engine saw when it looked, coordinate units."""
-        return float(self.moves_before.max())
-
     def _sum(self, name: str, sign: float | None = None) -> float:
         chosen = (b for b in self.batches if sign is None or b.sign == sign)
         return float(sum(getattr(batch, name) for batch in chosen))

@@ -6,7 +6,7 @@ import re
 
 import polars as pl
 
-from cascadelab.display import frame_rows, render_html
+from cascadelab.display import frame_html, frame_rows
 
 __all__ = ["Exported", "frame_to_latex", "frame_to_typst"]
 
@@ -117,4 +117,4 @@ class Exported:
     def to_html(self) -> str:
         """HTML table; every cell is escaped."""
         frame, caption, _ = self._paper()
-        return render_html(frame.columns, frame_rows(frame), caption)
+        return frame_html(frame, caption)

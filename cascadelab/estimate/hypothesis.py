@@ -103,6 +103,12 @@ class HypothesisTest(Record):
         inside = ", ".join(f"{value:g}" for value in self.df)
         return f"{self.distribution}({inside})" if inside else self.distribution
 
+    @property
+    def sentence(self) -> str:
+        """Name, null, and statistic with p-value or the reason why there is none."""
+        words = self.reason or f"{self.reference} {self.statistic:.4g}, p = {self.p_value:.4g}"
+        return f"{self.name} (null: {self.null}): {words.rstrip('.')}."
+
     def limit_at(self, size: float = 0.05) -> float:
         """Critical value of ``|statistic|`` at `size`; NaN without a reference distribution."""
         from scipy import stats

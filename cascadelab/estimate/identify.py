@@ -159,11 +159,7 @@ class IdentifiedEstimate(Record):
         rows += [("what would kill it", "; ".join(self.kills))]
         rows += list(self.facts)
         rows += [(f"{item.name}, {item.level:.0%}", item.words) for item in self.sets]
-        notes = [
-            f"{test.name} (null: {test.null}): "
-            + (test.reason or f"{test.reference} {test.statistic:.4g}, p = {test.p_value:.4g}")
-            for test in self.tests
-        ]
+        notes = [test.sentence for test in self.tests]
         return Summary(title=self.design, rows=rows, frame=self.to_frame(), notes=notes)
 
     def plot(self) -> alt.TopLevelMixin:

@@ -349,11 +349,7 @@ class IvFit(Record):
             ("Anderson-Rubin 95 % set", self.anderson_rubin.words),
             ("tF 95 % interval", self.tf.words if self.tf else "one instrument only"),
         ]
-        notes = [
-            f"{test.name} (null: {test.null}): "
-            + (test.reason or f"{test.reference} {test.statistic:.4g}, p = {test.p_value:.4g}")
-            for test in self.tests
-        ]
+        notes = [test.sentence for test in self.tests]
         title = f"Instrumental variables: {self.fit.outcome} on {self.term}"
         return Summary(title=title, rows=rows, frame=self.to_frame(), notes=notes)
 

@@ -146,11 +146,7 @@ class SeveralIvFit(Record):
             ("Cragg-Donald F (homoskedastic)", self.cragg_donald),
             ("tF interval", "for one endogenous regressor only"),
         ]
-        notes = [
-            f"{test.name} (null: {test.null}): "
-            + (test.reason or f"{test.reference} {test.statistic:.4g}, p = {test.p_value:.4g}")
-            for test in self.tests
-        ]
+        notes = [test.sentence for test in self.tests]
         title = f"Instrumental variables: {self.fit.outcome} on {', '.join(self.terms)}"
         return Summary(title=title, rows=rows, frame=self.to_frame(), notes=notes)
 

@@ -215,11 +215,7 @@ class FitResult(Record):
         rows += [("sample", self.sample)] if self.sample else []
         rows += [(name, value) for name, value in self.facts]
         notes = ["Intervals at 95 %; the null of each t-ratio and p-value is that the term is 0."]
-        for test in self.tests:
-            words = test.reason or (
-                f"{test.reference} statistic {test.statistic:.4g}, p = {test.p_value:.4g}"
-            )
-            notes.append(f"{test.name} (null: {test.null}): {words}.")
+        notes += [test.sentence for test in self.tests]
         return Summary(
             title=self.model, rows=rows, frame=self.to_frame(), notes=[*notes, *self.notes]
         )

@@ -202,16 +202,20 @@ def aave_minutes(data_dir: Path | str, *, coin: str, day: str = "2021-05-19") ->
     polars.DataFrame
         ``opened_at`` (UTC), ``log_return``, ``forced_sales_base`` (coins seized in the minute,
         amounts of 18 decimals).
+
+    Raises
+    ------
+    DataError
+        If a file is not in the folder, or minutes of the day are missing.
     """
-    folder = Path(data_dir)
-    path = folder / "freqtrade" / "2021-05-19" / "binance" / f"{coin}_USDT-1m.json"
+    path = _only_file(data_dir, f"freqtrade/2021-05-19/binance/{coin}_USDT-1m.json")
     start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
     bars = np.array(json.loads(path.read_text()), dtype=np.float64)
     inside = (bars[:, 0] / 1000.0 >= start - 60) & (bars[:, 0] / 1000.0 < start + 86_400)
     close, opened = bars[inside, 4], bars[inside, 0] / 1000.0
     if not (np.diff(opened) == 60).all():
         raise DataError(f"{path.name}: minutes are missing on {day}. Expected 1,441 in a row.")
-    (calls,) = (folder / "liquidations" / "aave_v2").glob("*.csv")
+    calls = _only_file(data_dir, "liquidations/aave_v2/*.csv")
     table = pl.read_csv(calls, infer_schema=False)
     asset = "WETH" if coin == "ETH" else coin
     mine = table.filter(pl.col("collateralReserve") == asset)
@@ -228,6 +232,14 @@ def aave_minutes(data_dir: Path | str, *, coin: str, day: str = "2021-05-19") ->
             "forced_sales_base": sales,
         }
     )
+
+
+def _only_file(data_dir: Path | str, pattern: str) -> Path:
+    found = sorted(Path(data_dir).glob(pattern))
+    if len(found) != 1:
+        problem = f"Holds {len(found)} files {pattern}; expected one."
+        raise DataError.in_file(Path(data_dir), problem, "Correct data_dir.")
+    return found[0]
 
 
 def _force_orders(data_dir: Path | str) -> pl.DataFrame:

@@ -86,12 +86,10 @@ class Head:
     lines : tuple of str
         Without line ends; blank lines are kept.
     has_byte_order_mark : bool
-    has_carriage_returns : bool
     """
 
     lines: tuple[str, ...]
     has_byte_order_mark: bool
-    has_carriage_returns: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +132,7 @@ class Source:
         """
         if self.packing == "feather":
             names = ",".join(feather_schema(self).names())
-            return Head(lines=(names,), has_byte_order_mark=False, has_carriage_returns=False)
+            return Head(lines=(names,), has_byte_order_mark=False)
         data = b""
         for chunk in self._chunks():
             data += chunk
@@ -152,7 +150,6 @@ class Source:
         return Head(
             lines=tuple(line.removesuffix("\r") for line in complete),
             has_byte_order_mark=has_mark,
-            has_carriage_returns="\r\n" in text,
         )
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:

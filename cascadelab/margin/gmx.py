@@ -76,7 +76,15 @@ class GmxPosition:
 
     @property
     def deficit_usd(self) -> float:
-        """Loss beyond the collateral, borne by the pool, USD."""
+        """Loss beyond the collateral, borne by the pool, USD.
+
+        Examples
+        --------
+        >>> position = GmxPosition(side="long", size_usd=1000.0, entry_price=10.0, index_price=8.0,
+        ...     collateral_amount=1.0, collateral_price=150.0, fees_usd=5.0)
+        >>> round(position.deficit_usd, 9)  # 1,000 * 0.2 + 5 - 150
+        55.0
+        """
         return max(-self.remaining_usd, 0.0)
 
 

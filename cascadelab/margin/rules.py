@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,6 @@ from cascadelab.margin.tables import RateRule, rate_rule
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = ["ContractRules"]
-
-Columns = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -135,6 +135,11 @@ def future_profit(
     """Profit of a future when its forward moves by a fraction: size × I e^{rT} × move.
 
     The forward, not the index, is moved (Dederi); T is in years of 365 days.
+
+    Examples
+    --------
+    >>> round(future_profit(100.0, 0.1, 730.0, 2.0, 0.5), 6)  # 100 exp(0.2)
+    122.140276
     """
     forward = index_price * float(np.exp(annual_rate * days_to_expiry / 365.0))
     return size * forward * move
@@ -168,7 +173,13 @@ def option_short_charge(amounts: npt.ArrayLike, rate: float) -> float:
 
 
 def futures_offset_charge(long: float, short: float, rate: float) -> float:
-    """Contingency on the offsetting part of futures positions: rate × min(long, short)."""
+    """Contingency on the offsetting part of futures positions: rate × min(long, short).
+
+    Examples
+    --------
+    >>> futures_offset_charge(30.0, -10.0, 0.005)
+    0.05
+    """
     return rate * min(abs(long), abs(short))
 
 

@@ -45,11 +45,6 @@ class RateRule:
     as_of: str = ""
     source: str = field(default="", repr=False)
 
-    @property
-    def is_tiered(self) -> bool:
-        """Whether the tier depends on the notional at the price sought."""
-        return self.table is not None and self.table.n_tiers > 1
-
     def maintenance_rate(
         self, value: FloatArray, size: FloatArray
     ) -> tuple[FloatArray, FloatArray]:

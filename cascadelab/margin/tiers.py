@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cascadelab.errors import ParameterError
-from cascadelab.margin.errors import LeverageAboveCap, TierTableError
+from cascadelab.margin.errors import TierTableError
 from cascadelab.units import FloatArray, IntArray
 
 __all__ = [
@@ -235,27 +235,16 @@ class TierTable:
         return np.asarray(np.asarray(notional, dtype=np.float64) * rate - deduction)
 
     def leverage_cap(self, notional: npt.ArrayLike) -> FloatArray:
-        """Highest leverage allowed at each notional; 0 above the cap of the last tier."""
+        """Highest leverage allowed at each notional; 0 above the cap of the last tier.
+
+        Examples
+        --------
+        >>> table = TierTable.from_floors([0.0, 100.0], [0.01, 0.02], max_leverage=[50.0, 25.0])
+        >>> table.leverage_cap([99.0, 100.0, 1e9])
+        array([50., 25., 25.])
+        """
         cap = self.max_leverage[self.tier_of(notional)]
         return np.where(np.asarray(notional) > self.cap, 0.0, cap)
-
-    def check_leverage(self, notional: npt.ArrayLike, leverage: npt.ArrayLike) -> None:
-        """Raise if a row's leverage is above its tier's cap.
-
-        Raises
-        ------
-        LeverageAboveCap
-            Names the first row, its leverage, the cap and the notional.
-        """
-        value = np.atleast_1d(np.asarray(notional, dtype=np.float64))
-        chosen = np.broadcast_to(np.asarray(leverage, dtype=np.float64), value.shape)
-        cap = self.leverage_cap(value)
-        bad = chosen > cap * (1 + 1e-9)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise LeverageAboveCap.in_row(
-                row, float(chosen[row]), float(cap[row]), float(value[row])
-            )
 
     def to_frame(self) -> pl.DataFrame:
         """One row per tier: floor, cap, rate, maximum leverage, deduction."""

@@ -260,7 +260,8 @@ def _failure(run: Run, cells: _Cells, reason: str) -> ReportError:
     code = [index for index, cell in enumerate(cells.node.cells) if cell.cell_type == "code"]
     number = sum(1 for index in code if index <= cells.position)
     given = ", ".join(f"{name}={value!r}" for name, value in run.parameters.items()) or "none"
+    end = "" if reason.endswith((".", "?")) else "."
     return ReportError(
         f"Notebook {run.notebook.name!r}, code cell {number} of {len(code)}, "
-        f"parameters {given}: {reason.rstrip('.')}."
+        f"parameters {given}: {reason}{end}"
     )

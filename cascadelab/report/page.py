@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cascadelab.charts.document import data_address, document, figure
-from cascadelab.display import number
+from cascadelab.display import number, render_html
 from cascadelab.report import outputs
 from cascadelab.report.markup import highlighted_python, markdown_html, math_html, safe_html
 from cascadelab.report.outputs import Chart, Published
@@ -52,18 +52,9 @@ def render_page(content: Record, record: Record, published: Published) -> str:
     return document(mark + record["title"], body, has_charts=bool(published.charts))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """An HTML table; every cell is escaped, `classes` names the class of each column."""
-    kinds = [f' class="{name}"' if name else "" for name in classes] or [""] * len(header)
-    head = "".join(f"<th{k}>{html.escape(c)}</th>" for k, c in zip(kinds, header, strict=True))
-    lines = [
-        "<tr>" + "".join(f"<td{k}>{html.escape(c)}</td>" for k, c in zip(kinds, row, strict=True))
-        for row in rows
-    ]
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{'</tr>'.join(lines)}{'</tr>' if lines else ''}</tbody></table></div>"
-    )
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
+    """An HTML table that scrolls if it is wide; `classes` names the class of each column."""
+    return f'<div class="scroll">{render_html(header, rows, classes=classes)}</div>'
 
 
 def headline_words(fact: Record) -> tuple[str, str]:

@@ -92,6 +92,12 @@ def test_an_invalid_instrument_is_caught_by_j_and_a_just_identified_model_says_w
     single = fit_iv(y, d, z[:, 0], controls=w).tests[-1]
     assert not single.is_valid
     assert "as many instruments" in single.reason
+    said = fit_iv(y, d, z[:, 0], controls=w)
+    assert said.tests_frame()["test"].to_list() == [test.name for test in said.tests]
+    assert f"{single.name} (null: {single.null}): {single.reason}." in said.summary().notes
+    first = said.tests[0]
+    words = f"{first.reference} {first.statistic:.4g}, p = {first.p_value:.4g}."
+    assert first.sentence == f"{first.name} (null: {first.null}): {words}"
 
 
 def test_hausman_rejects_when_ols_is_biased_and_not_otherwise():

@@ -69,6 +69,17 @@ def test_laboratory_study_has_placebos_that_pass_and_stable_estimates():
     assert all(chart.to_dict()["title"] for chart in charts)
 
 
+def test_a_folder_without_the_files_of_the_day_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"Holds 0 files .*ETH_USDT-1m.json.*Correct data_dir"):
+        studies.aave_minutes(tmp_path, coin="ETH")
+    minutes = tmp_path / "freqtrade" / "2021-05-19" / "binance" / "ETH_USDT-1m.json"
+    minutes.parent.mkdir(parents=True)
+    start_ms = 1_621_382_400_000
+    minutes.write_text(str([[start_ms + 60_000 * i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in range(3)]))
+    with pytest.raises(DataError, match=r"Holds 0 files liquidations/aave_v2"):
+        studies.aave_minutes(tmp_path, coin="ETH")
+
+
 def test_aave_minutes_of_the_crash_day_add_up(real_data: Path):
     frame = studies.aave_minutes(real_data, coin="ETH")
     assert frame.height == 1440

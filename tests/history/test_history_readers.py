@@ -70,6 +70,8 @@ def test_a_missing_minute_is_a_gap_and_a_short_day_is_partial() -> None:
     assert quality.gaps[0].from_at == utc(2024, 1, 1, 0, 1)
     assert quality.gaps[0].until_at == utc(2024, 1, 1, 0, 3)
     assert quality.is_partial_day
+    assert not quality.is_clean
+    assert quality.gaps_frame().rows() == [(utc(2024, 1, 1, 0, 1), utc(2024, 1, 1, 0, 3), 1)]
 
 
 def test_microseconds_and_a_missing_header_are_seen_not_assumed() -> None:

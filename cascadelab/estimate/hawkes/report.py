@@ -217,11 +217,7 @@ class BranchingReport(Record):
             ("near-critical", self.is_near_critical),
         ]
         rows += [("guard failed", words) for words in self.failed_guards]
-        notes = [
-            f"{test.name} (null: {test.null}): "
-            + (test.reason or f"{test.statistic:.4g}, p = {test.p_value:.3g} (bootstrap)")
-            for test in self.tests
-        ]
+        notes = [test.sentence for test in self.tests]
         return Summary(
             title="Branching ratio, guarded", rows=rows, frame=self.to_frame(), notes=notes
         )
