@@ -8,10 +8,11 @@ from heapq import heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
-from cascadelab.errors import ParameterError
+from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.flow import ForcedFlow, MixtureFlow
 from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
+from cascadelab.order_book import OrderBookImpact
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -20,7 +21,8 @@ __all__ = [
     "largest_density",
     "largest_gain",
     "loop_gain",
-    "require_upper",
+    "priced_upper",
+    "require_curve",
 ]
 
 #: Intervals are halved until they are this share of the range.
@@ -29,6 +31,8 @@ _RESOLUTION = 1e-15
 _TOUCH = 1e-14
 #: Relative slack with which intervals are dropped in the search of the largest gain.
 _GAIN_TOLERANCE = 1e-6
+#: Intervals looked at before a search gives up: crossings need a few hundred each.
+_MAX_INTERVALS = 200_000
 
 
 def loop_gain(flow: LedgerFlow | ForcedFlow, impact: Impact, move: npt.ArrayLike) -> FloatArray:
@@ -50,7 +54,13 @@ def largest_density(flow: ForcedFlow, low: float, high: float) -> float:
     flow : ForcedFlow
     low, high : float
         Coordinate units; `high` may be infinite.
+
+    Raises
+    ------
+    ParameterError
+        If `flow` is a book of positions.
     """
+    require_curve(flow)
     if not isinstance(flow, MixtureFlow):
         return flow.density_bounds(low, high)[1]
     end = min(high, low + max(1.0, abs(low)))
@@ -63,11 +73,55 @@ def largest_density(flow: ForcedFlow, low: float, high: float) -> float:
     return largest_gain(flow, LinearImpact(slope_per_base=1.0), (low, end))[1]
 
 
-def require_upper(upper: float) -> None:
+def require_curve(flow: object, impact: object = None) -> None:
+    """Refuse what moves in steps: it has no gain at a point, and is answered elsewhere, exactly."""
+    if isinstance(flow, LedgerFlow):
+        raise ParameterError(
+            "The flow is a book of positions, whose Q(y) rises in steps; expected a curve, which "
+            "has a density at every move. Use jumps(book, impact) for its critical shocks."
+        )
+    if isinstance(impact, OrderBookImpact):
+        raise ParameterError(
+            "The impact is a walked order book, whose I(Q) rises in steps; expected a continuous "
+            "one, which has a slope everywhere. Use solve_shocks() or fixed_points(), or fit a "
+            "continuous impact to the book."
+        )
+
+
+def priced_upper(flow: ForcedFlow, impact: Impact, upper: float) -> float:
+    """Largest move up to `upper` by which no more is sold than the impact has prices for.
+
+    Raises
+    ------
+    ParameterError
+        If flow or impact move in steps, or `upper` is not positive and finite.
+    """
+    require_curve(flow, impact)
     if not (np.isfinite(upper) and upper > 0):
         raise ParameterError(
             f"upper is {upper!r}; expected a positive finite move. "
             f"Pass the largest move of interest."
+        )
+    low, high = 0.0, float(upper)
+    if float(flow.quantity(high)) <= impact.capacity_base:
+        return high
+    while low < (middle := 0.5 * (low + high)) < high:
+        if float(flow.quantity(middle)) <= impact.capacity_base:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _require_few(n_intervals: int, move: float) -> None:
+    if n_intervals > _MAX_INTERVALS:
+        raise ConvergenceError(
+            f"The gain was bounded over {n_intervals - 1:,} intervals, the last near {move:.6g}, "
+            f"and is not settled; expected bounds that close in as intervals shrink. Check "
+            f"density_bounds and slope_bounds, or change the slope a little if the gain only "
+            f"touches 1.",
+            move,
+            n_intervals,
         )
 
 
@@ -107,12 +161,15 @@ class Block:
 
 
 def blocks_of(flow: ForcedFlow, impact: Impact, upper: float) -> list[Block]:
-    """Where the gain crosses 1, or may: rising, neighbours joined."""
-    require_upper(upper)
+    """Where the gain crosses 1, or may, as far as the impact has prices: rising, joined."""
+    upper = priced_upper(flow, impact, upper)
     found: list[tuple[float, float]] = []
-    pending = [(0.0, float(upper))]
+    pending = [(0.0, upper)]
+    n_intervals = 0
     while pending:
         low, high = pending.pop()
+        n_intervals += 1
+        _require_few(n_intervals, low)
         smallest, largest = _gain_bounds(flow, impact, low, high)
         if largest < 1.0 or smallest >= 1.0:
             continue
@@ -161,8 +218,11 @@ def largest_gain(
         return place, best
     heap = [(-_gain_bounds(flow, impact, start, end)[1], start, end)]
     width = end - start
+    n_intervals = 0
     while heap:
         bound, low, high = heappop(heap)
+        n_intervals += 1
+        _require_few(n_intervals, low)
         if -bound <= best * (1.0 + _GAIN_TOLERANCE):
             break
         if high - low <= (_RESOLUTION if bound == -np.inf else 1e-9) * (end - start):

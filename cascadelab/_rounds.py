@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from cascadelab.impact import Impact
 from cascadelab.ledger_flow import LedgerFlow
 from cascadelab.units import FloatArray, IntArray
 
-__all__ = ["Path", "rounds_of_book", "rounds_of_curve"]
+__all__ = ["CurvePath", "Path", "end_of_curve", "least_root", "rounds_of_book", "rounds_of_curve"]
 
 #: Rounds answered one by one without sorting; a cascade that takes more is worth one sort.
 UNSORTED_ROUNDS = 64
@@ -25,8 +27,8 @@ CHAIN_ROUNDS = 4
 NARROWING_ROUNDS = (3, 6, 12)
 #: Positions up to which a comparison of all of them beats putting them into buckets.
 SMALL_BOOK = 60_000
-#: Rounds of a curve that are listed before the fixed point is found by larger steps.
-LISTED_ROUNDS = 1000
+#: Rounds of a curve that are listed without a limit given by the caller.
+LISTED_ROUNDS = 20_000
 #: Steps of the interval Newton method after which something must be wrong.
 MAX_STEPS = 1_000_000
 #: A move beyond which a cascade is taken to have no end.
@@ -35,8 +37,34 @@ LARGEST_MOVE = 1e250
 ROUND_TOLERANCE = 1e-13
 
 
+class _Rounds:
+    """What the listed rounds of a cascade say about themselves."""
+
+    moves: FloatArray
+    move: float
+    is_complete: bool
+    is_book_exhausted: bool
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds listed in which something was sold."""
+        return len(self.moves) - 1
+
+    @property
+    def note(self) -> str:
+        """What the listed rounds leave out, in words."""
+        if self.is_complete:
+            return ""
+        left = self.move - float(self.moves[-1])
+        end = "end of the order book" if self.is_book_exhausted else "fixed point"
+        return (
+            f"The {self.n_rounds:,} rounds listed end {left:.3g} short of the {end}, "
+            f"which was found by larger steps that cannot pass it."
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class Path:
+class Path(_Rounds):
     """Rounds of a cascade.
 
     Parameters
@@ -51,8 +79,6 @@ class Path:
         F(y*) - y*.
     is_converged : bool
         False if a limit on rounds stopped it.
-    is_complete : bool
-        False if the listed rounds stop short of `move`; `note` then says by how much.
     is_book_exhausted : bool
         True if the order book had no price for the rest.
     """
@@ -63,24 +89,60 @@ class Path:
     quantity_base: float
     residual: float = 0.0
     is_converged: bool = True
-    is_complete: bool = True
     is_book_exhausted: bool = False
 
-    @property
-    def n_rounds(self) -> int:
-        """Rounds listed in which something was sold."""
-        return len(self.moves) - 1
+    #: All rounds are listed.
+    is_complete = True
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CurvePath(_Rounds):
+    """End of the cascade of a curve; its rounds are listed once they are asked for.
+
+    Parameters
+    ----------
+    flow, impact, shock
+        What was solved.
+    move, quantity_base : float
+        Where it ends.
+    residual : float
+        F(y*) - y*.
+    is_book_exhausted : bool
+        True if the impact had no price for the rest.
+    """
+
+    flow: ForcedFlow
+    impact: Impact
+    shock: float
+    move: float
+    quantity_base: float
+    residual: float = 0.0
+    is_book_exhausted: bool = False
+
+    #: No limit stopped it.
+    is_converged = True
+
+    @cached_property
+    def _listed(self) -> tuple[FloatArray, FloatArray, bool]:
+        moves, sold, end = _listed(self.flow, self.impact, self.shock, LISTED_ROUNDS)
+        if end == "exhausted":
+            moves, sold = [*moves, self.move], [*sold, self.quantity_base]
+        return np.array(moves), np.array(sold), end != "cut"
 
     @property
-    def note(self) -> str:
-        """What the listed rounds leave out, in words."""
-        if self.is_complete:
-            return ""
-        left = self.move - float(self.moves[-1])
-        return (
-            f"The {self.n_rounds:,} rounds listed end {left:.3g} short of the fixed point, "
-            f"which was found by larger steps that cannot pass it."
-        )
+    def moves(self) -> FloatArray:  # type: ignore[override]
+        """The mark after each round listed; the first is the shock."""
+        return self._listed[0]
+
+    @property
+    def quantities_base(self) -> FloatArray:
+        """Quantity closed up to each round listed; the first is 0."""
+        return self._listed[1]
+
+    @property
+    def is_complete(self) -> bool:  # type: ignore[override]
+        """False if the listed rounds stop short of `move`; `note` then says by how much."""
+        return self._listed[2]
 
 
 def rounds_of_book(flow: LedgerFlow, impact: Impact, shock: float, max_rounds: int | None) -> Path:
@@ -240,15 +302,39 @@ def _exhausted_path(moves: list[float], sold: list[float], impact: Impact, shock
     )
 
 
-def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: int | None) -> Path:
-    """Rounds of a curve as far as they are worth listing, then the certified fixed point."""
+def rounds_of_curve(
+    flow: ForcedFlow, impact: Impact, shock: float, max_rounds: int | None
+) -> Path | CurvePath:
+    """Certified fixed point of a curve; with a limit, its rounds up to that."""
+    if max_rounds is None:
+        end, sold_base, residual, is_exhausted = end_of_curve(flow, impact, shock, shock)
+        return CurvePath(
+            flow=flow,
+            impact=impact,
+            shock=shock,
+            move=end,
+            quantity_base=sold_base,
+            residual=residual,
+            is_book_exhausted=is_exhausted,
+        )
+    moves, sold, state = _listed(flow, impact, shock, max_rounds)
+    if state == "exhausted":
+        return _exhausted_path(moves, sold, impact, shock)
+    if state == "cut":
+        return _book_path(moves, sold, is_converged=False)
+    end, sold_base, residual, _ = end_of_curve(flow, impact, shock, moves[-1])
+    return Path(np.array(moves), np.array(sold), end, sold_base, residual=residual)
+
+
+def _listed(
+    flow: ForcedFlow, impact: Impact, shock: float, limit: int
+) -> tuple[list[float], list[float], Literal["settled", "cut", "exhausted"]]:
+    """Plain rounds of a curve, at most `limit`: marks, quantities sold, and why they end."""
     moves, sold = [shock], [0.0]
-    limit = LISTED_ROUNDS if max_rounds is None else max_rounds
-    is_settled = False
-    while len(moves) <= limit and not is_settled:
+    while len(moves) <= limit:
         total = float(flow.quantity(moves[-1]))
         if total > impact.capacity_base:
-            return _exhausted_path(moves, sold, impact, shock)
+            return moves, sold, "exhausted"
         following = shock + float(impact.move(total))
         if not following < LARGEST_MOVE:
             break
@@ -256,20 +342,28 @@ def rounds_of_curve(flow: ForcedFlow, impact: Impact, shock: float, max_rounds: 
         if following > moves[-1] or total > sold[-1]:
             moves.append(max(following, moves[-1]))
             sold.append(total)
-    if max_rounds is not None and not is_settled:
-        return _book_path(moves, sold, is_converged=False)
+        if is_settled:
+            return moves, sold, "settled"
+    return moves, sold, "cut"
+
+
+def end_of_curve(
+    flow: ForcedFlow, impact: Impact, shock: float, start: float
+) -> tuple[float, float, float, bool]:
+    """Where a curve comes to rest at or above `start`, which must not lie beyond it.
+
+    Returns
+    -------
+    move, quantity_base, residual : float
+    is_exhausted : bool
+        Whether the impact has no price for what is sold: then the end is that of its capacity.
+    """
     try:
-        end, residual = least_root(flow, impact, shock, moves[-1])
+        move, residual = least_root(flow, impact, shock, start)
     except BookExhausted:
-        return _exhausted_path(moves, sold, impact, shock)
-    return Path(
-        np.array(moves),
-        np.array(sold),
-        end,
-        float(flow.quantity(end)),
-        residual=residual,
-        is_complete=is_settled,
-    )
+        capacity = impact.capacity_base
+        return shock + float(impact.move(capacity)), capacity, 0.0, True
+    return move, float(flow.quantity(move)), residual, False
 
 
 def least_root(flow: ForcedFlow, impact: Impact, shock: float, start: float) -> tuple[float, float]:
@@ -318,9 +412,10 @@ def _endless(move: float) -> ConvergenceError:
 
 
 def _least_gain(flow: ForcedFlow, impact: Impact, move: float, end: float) -> float:
-    """Lower bound of F' between two moves."""
+    """Lower bound of F' between two moves, as far as the impact has prices."""
     low_density, _ = flow.density_bounds(move, end)
-    low_slope, _ = impact.slope_bounds(float(flow.quantity(move)), float(flow.quantity(end)))
+    last = min(float(flow.quantity(end)), impact.capacity_base)
+    low_slope, _ = impact.slope_bounds(float(flow.quantity(move)), last)
     return _finite(low_slope * low_density) if low_density > 0 else 0.0
 
 

@@ -79,8 +79,11 @@ class BorelAvalanche:
     @property
     def cutoff(self) -> float:
         r"""Size :math:`k_\xi` beyond which the tail :math:`k^{-3/2}` is cut; infinite at g = 1."""
-        rate = self.gain - 1.0 - float(np.log(self.gain))
-        return 1.0 / rate if rate > 0 else float("inf")
+        excess = self.gain - 1.0
+        if abs(excess) < 1e-3:  # the difference of two near numbers has lost its digits
+            terms = [(-excess) ** n / n for n in range(2, 8)]
+            return 1.0 / sum(terms) if excess else float("inf")
+        return 1.0 / (excess - float(np.log1p(excess)))
 
     @property
     def infinite_probability(self) -> float:
@@ -116,6 +119,7 @@ class BorelAvalanche:
             Positions closed, the trigger included; infinite for an avalanche that passes ten
             million, which for a gain above 1 happens with `infinite_probability`.
         """
+        _require_runs("n_draws", n_draws)
         total = np.ones(n_draws)
         living = np.ones(n_draws)
         active = np.arange(n_draws)
@@ -147,14 +151,16 @@ class FiniteAvalanche:
     :math:`P(k)=\frac1k\binom{N}{k-1}(ka)^{k-1}(1-ka)^{N-k+1}` for :math:`ka<1`: k - 1 thresholds
     in the range swept by k positions, arranged so that it did not stop earlier, which has the
     probability 1/k (parking functions). What is left is the probability that all N + 1 go. As
-    :math:`N\to\infty` it becomes the Borel law.
+    :math:`N\to\infty` it becomes the Borel law. Up to a gain of 1 that probability is
+    :math:`(N+1)^{N-1}(g/N)^N`.
     """
 
     n_positions: int
     gain: float
 
     def __post_init__(self) -> None:
-        if self.n_positions < 1:
+        is_count = isinstance(self.n_positions, int | np.integer)
+        if not is_count or isinstance(self.n_positions, bool) or self.n_positions < 1:
             raise ParameterError.out_of_range(self, "n_positions", "an integer of at least 1")
         if not (np.isfinite(self.gain) and self.gain > 0):
             raise ParameterError.out_of_range(self, "gain", "a positive finite number")
@@ -178,7 +184,10 @@ class FiniteAvalanche:
         log_p = gammaln(n + 1.0) - gammaln(k) - gammaln(n - k + 2.0) - np.log(k)
         log_p += (k - 1) * np.log(inside) + xlog1py(n - k + 1, -inside)
         part = np.where(swept < 1, np.exp(np.maximum(log_p, -700.0)), 0.0)
-        return np.append(part, max(1.0 - float(part.sum()), 0.0))
+        if self.gain > 1:
+            return np.append(part, max(1.0 - float(part.sum()), 0.0))
+        log_all = (n - 1) * np.log(n + 1.0) + n * np.log(self.gain / n)
+        return np.append(part, np.exp(max(log_all, -700.0)))
 
     @property
     def mean(self) -> float:
@@ -189,6 +198,12 @@ class FiniteAvalanche:
     def all_probability(self) -> float:
         """Probability that every position is closed."""
         return float(self.law[-1])
+
+
+def _require_runs(name: str, value: int) -> None:
+    is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (is_count and value >= 0):
+        raise ParameterError(f"{name} is {value!r}; expected an integer of at least 0. Pass one.")
 
 
 def simulate_avalanches(
@@ -221,6 +236,7 @@ def simulate_avalanches(
         sizes).
     """
     law = FiniteAvalanche(n_positions=n_positions, gain=gain)
+    _require_runs("n_runs", n_runs)
     parts = []
     per_block = max(1, _BLOCK // (n_positions + 1))
     for start in range(0, n_runs, per_block):

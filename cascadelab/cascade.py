@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from cascadelab._rounds import Path, rounds_of_book, rounds_of_curve
+from cascadelab._rounds import CurvePath, Path, rounds_of_book, rounds_of_curve
 from cascadelab.display import Displayed, Summary
 from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.flow import ForcedFlow
@@ -117,8 +117,19 @@ def require_alike(flow: LedgerFlow | ForcedFlow, impact: Impact) -> None:
     Raises
     ------
     ParameterError
-        Names what differs. What does not say its scale or side is taken to fit.
+        Names what differs, or what is no flow or no impact. What does not say its scale or side
+        is taken to fit.
     """
+    if not hasattr(flow, "quantity"):
+        raise ParameterError(
+            f"flow is a {type(flow).__name__}; expected a forced-flow curve. For a ledger pass "
+            f"ledger_flow(ledger, rules, coordinate)."
+        )
+    if not hasattr(impact, "slope"):
+        raise ParameterError(
+            f"impact is a {type(impact).__name__}; expected an impact such as LinearImpact. "
+            f"The order is solve(flow, impact, shock)."
+        )
     for name in ("scale", "side"):
         own, other = getattr(impact, name, None), getattr(flow.coordinate, name, None)
         if own is not None and other is not None and own != other:
@@ -128,7 +139,7 @@ def require_alike(flow: LedgerFlow | ForcedFlow, impact: Impact) -> None:
             )
 
 
-def _status(path: Path, flow: LedgerFlow | ForcedFlow) -> Status:
+def _status(path: Path | CurvePath, flow: LedgerFlow | ForcedFlow) -> Status:
     if path.is_book_exhausted:
         return "book_exhausted"
     if not path.is_converged:
@@ -156,8 +167,8 @@ class Cascade(Displayed):
         ``"subcritical"``: it stopped with positions left. ``"exhausted"``: every position was
         closed. ``"book_exhausted"``: more was sold than the order book holds.
         ``"not_converged"``: `max_rounds` stopped it.
-    path : Path
-        The rounds.
+    path : Path or CurvePath
+        The rounds; those of a curve are listed once they are asked for.
     flow, impact
         What was solved.
     """
@@ -166,13 +177,18 @@ class Cascade(Displayed):
     move: float
     quantity_base: float
     status: Status
-    path: Path = field(repr=False)
+    path: Path | CurvePath = field(repr=False)
     flow: LedgerFlow | ForcedFlow = field(repr=False)
     impact: Impact = field(repr=False)
 
     @property
     def n_rounds(self) -> int:
-        """Synchronous rounds in which something was sold (a curve: rounds to tolerance)."""
+        """Synchronous rounds in which something was sold.
+
+        A curve's rounds never quite end: listed are those up to the first that adds less than
+        1e-13 of the move, and at most 20,000 unless `max_rounds` allowed more.
+        ``path.is_complete`` says whether they got there.
+        """
         return self.path.n_rounds
 
     @property
@@ -292,12 +308,15 @@ class Cascade(Displayed):
         return cobweb(self, move_unit=move_unit)
 
     def to_dict(self) -> dict[str, float | int | str | None]:
-        """Plain values, without the path; None where a ratio has no meaning (nothing moved)."""
+        """Plain values, without the path; None where a number has no meaning.
+
+        That is a ratio if nothing moved, and `n_rounds` if not all rounds are listed.
+        """
         values: dict[str, float | int | str] = {
             "shock": self.shock,
             "move": self.move,
             "quantity_base": self.quantity_base,
-            "n_rounds": self.n_rounds,
+            "n_rounds": self.n_rounds if self.path.is_complete else float("nan"),
             "secant_gain": self.secant_gain,
             "amplification": self.amplification,
             "marginal_gain": self.marginal_gain,
@@ -317,7 +336,7 @@ class Cascade(Displayed):
             ("secant gain = endogenous share", self.secant_gain),
             ("amplification A = y*/s", self.amplification),
             ("marginal gain at y*", self.marginal_gain),
-            ("rounds", self.n_rounds),
+            ("rounds" if self.path.is_complete else "rounds listed", self.n_rounds),
             ("status", self.status),
         ]
         if self.flow.coordinate is not None:

@@ -14,13 +14,14 @@ from cascadelab._gain_search import (
     largest_density,
     largest_gain,
     loop_gain,
-    require_upper,
+    priced_upper,
 )
-from cascadelab._rounds import least_root
+from cascadelab._rounds import end_of_curve
 from cascadelab.display import Displayed, Summary
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
+from cascadelab.order_book import OrderBookImpact
 from cascadelab.units import FloatArray
 
 __all__ = [
@@ -40,8 +41,10 @@ __all__ = [
     "safety_margin",
 ]
 
-#: Step of the difference quotient for the curvature, as a share of the fold's move.
-_CURVATURE_STEP = 1e-5
+#: Largest and smallest step of the difference quotient for the curvature, as shares of the range.
+_CURVATURE_STEPS = (1e-5, 4e-15)
+#: Largest change of the gain over that step, as a share of it; a larger one is a jump.
+_CURVATURE_CHANGE = 1e-4
 #: A residual this small a share of the move is that of a fixed point (as in the solver).
 _ROOT_TOLERANCE = 4.0 * np.finfo(float).eps
 
@@ -59,7 +62,8 @@ class Fold:
     curvature : float
         :math:`F''(y_c)`, one per coordinate unit; infinite where the gain jumps over 1.
     landing : float
-        The next fixed point at that shock: where the jump ends.
+        The next fixed point at that shock: where the jump ends. Where the impact has no price
+        for what is sold, the end of what it has.
 
     Notes
     -----
@@ -86,6 +90,11 @@ def critical_depth(flow: ForcedFlow) -> float:
     -------
     float
         Largest threshold density at a move of at least 0, base per coordinate unit.
+
+    Raises
+    ------
+    ParameterError
+        If `flow` is a book of positions: it has no density. Its jumps are in :func:`jumps`.
     """
     return largest_density(flow, 0.0, np.inf)
 
@@ -112,7 +121,10 @@ def critical_moves(flow: ForcedFlow, impact: Impact, upper: float) -> FloatArray
     Raises
     ------
     ParameterError
-        If `upper` is not positive and finite.
+        If `upper` is not positive and finite, or flow or impact move in steps (a book of
+        positions, a walked order book), which have no gain at a point.
+    ConvergenceError
+        If the bounds of the curve or the impact are too wide to search with.
     """
     blocks = blocks_of(flow, impact, upper)
     return np.array([move for block in blocks for move in block.crossings])
@@ -176,14 +188,14 @@ def onset(flow: ForcedFlow, impact: Impact, upper: float) -> Onset:
     Raises
     ------
     ParameterError
-        If `upper` is not positive and finite.
+        If `upper` is not positive and finite, or flow or impact move in steps (a book of
+        positions, a walked order book), which have no gain at a point.
+    ConvergenceError
+        If the bounds of the curve or the impact are too wide to search with.
     """
-    require_upper(upper)
-    move, gain = largest_gain(flow, impact, (0.0, upper))
-    step = _CURVATURE_STEP * upper
-    is_at_zero = move <= step
-    ahead = float(loop_gain(flow, impact, step))
-    is_continuous = is_at_zero and (gain == np.inf or ahead < gain * (1.0 - 1e-9))
+    end = priced_upper(flow, impact, upper)
+    move, gain = largest_gain(flow, impact, (0.0, end))
+    is_continuous = move == 0.0 and (gain == np.inf or not _is_flat_at_zero(flow, impact, end))
     return Onset(
         max_gain=gain,
         move=move,
@@ -192,10 +204,17 @@ def onset(flow: ForcedFlow, impact: Impact, upper: float) -> Onset:
     )
 
 
+def _is_flat_at_zero(flow: ForcedFlow, impact: Impact, upper: float) -> bool:
+    """Whether the gain keeps its value for a while as the move grows from zero."""
+    first, move = float(loop_gain(flow, impact, 0.0)), upper
+    while move > 0 and float(loop_gain(flow, impact, move)) < 0.99 * first:
+        move *= 0.5
+    return bool(float(loop_gain(flow, impact, move)) >= first * (1.0 - 1e-9))
+
+
 def safety_margin(flow: ForcedFlow, impact: Impact, upper: float) -> float:
     """1 - largest loop gain over moves in [0, upper]; negative once the loop can run away."""
-    require_upper(upper)
-    return 1.0 - largest_gain(flow, impact, (0.0, upper))[1]
+    return 1.0 - largest_gain(flow, impact, (0.0, priced_upper(flow, impact, upper)))[1]
 
 
 def critical_shock(flow: ForcedFlow, impact: Impact, upper: float) -> float:
@@ -220,9 +239,10 @@ def folds(flow: ForcedFlow, impact: Impact, upper: float) -> list[Fold]:
         End of the search, coordinate units.
     """
     blocks = blocks_of(flow, impact, upper)
-    ends = [block.high for block in blocks if block.is_below_after] + [float(upper)]
+    end = priced_upper(flow, impact, upper)
+    ends = [block.high for block in blocks if block.is_below_after] + [end]
     return [
-        _fold(flow, impact, block.low, (min(end for end in ends if end >= block.high), upper))
+        _fold(flow, impact, block.low, (min(after for after in ends if after >= block.high), end))
         for block in blocks
         if block.rises
     ]
@@ -232,14 +252,28 @@ def _fold(flow: ForcedFlow, impact: Impact, move: float, ends: tuple[float, floa
     """Fold at a move, where the gain rises over 1; up to the first of `ends` it stays above."""
     above, upper = ends
     shock = move - float(impact.move(flow.quantity(move)))
-    step = _CURVATURE_STEP * upper
-    near, far = move - step, move + step
-    gain_near, gain_far = (float(loop_gain(flow, impact, y)) for y in (near, far))
-    middle = float(loop_gain(flow, impact, move))
-    is_jump = max(abs(gain_far - middle), abs(middle - gain_near)) > 0.1 * abs(middle)
-    curvature = np.inf if is_jump else (gain_far - gain_near) / (2.0 * step)
-    landing, _ = least_root(flow, impact, shock, above)
-    return Fold(move=move, shock=shock, curvature=float(curvature), landing=landing)
+    return Fold(
+        move=move,
+        shock=shock,
+        curvature=_curvature(flow, impact, move, upper),
+        landing=end_of_curve(flow, impact, shock, above)[0],
+    )
+
+
+def _curvature(flow: ForcedFlow, impact: Impact, move: float, upper: float) -> float:
+    """Slope of the gain at a move; infinite where it jumps.
+
+    The step of the difference quotient is halved until the gain changes little over it.
+    """
+    gain = float(loop_gain(flow, impact, move))
+    step, smallest = (share * upper for share in _CURVATURE_STEPS)
+    while step > smallest:
+        near, far = max(move - step, 0.0), min(move + step, upper)
+        first, last = (float(loop_gain(flow, impact, y)) for y in (near, far))
+        if max(abs(last - gain), abs(gain - first)) <= _CURVATURE_CHANGE * gain:
+            return (last - first) / (far - near)
+        step *= 0.5
+    return float("inf")
 
 
 def fold_lines(flow: ForcedFlow, slopes_per_base: Sequence[float], upper: float) -> pl.DataFrame:
@@ -291,14 +325,16 @@ def fixed_points(
     Returns
     -------
     ndarray of shape (n_fixed_points,)
-        For a book every solution, exactly; solutions above the first are states it would rest in
-        if something else had carried it there.
+        For a book of positions and for a walked order book every solution, exactly; solutions
+        above the first are states it would rest in if something else had carried it there.
+        States in which more is sold than the impact has prices for are none: where the order
+        book ends, there may be no solution.
     """
     if isinstance(flow, LedgerFlow):
-        rests = shock + impact.move(flow.cumulative_base)
-        lower = np.concatenate([[-np.inf], flow.sorted_thresholds])
-        higher = np.concatenate([flow.sorted_thresholds, [np.inf]])
-        return np.unique(rests[(lower <= rests) & (rests < higher) & (rests <= upper)])
+        return _rests_of_book(flow, impact, shock, upper)
+    if isinstance(impact, OrderBookImpact):
+        return _rests_on_levels(flow, impact, shock, upper)
+    upper = priced_upper(flow, impact, upper)
     blocks = [block for block in blocks_of(flow, impact, upper) if block.high > shock]
     starts = [shock, *(block.high for block in blocks)]
     ends = [*(max(block.low, shock) for block in blocks), upper]
@@ -308,6 +344,28 @@ def fixed_points(
         if root is not None and not (roots and root - roots[-1] <= 1e-14 * upper):
             roots.append(root)
     return np.array(roots)
+
+
+def _rests_of_book(flow: LedgerFlow, impact: Impact, shock: float, upper: float) -> FloatArray:
+    """With k positions closed the move is known; it rests if just k thresholds are within it."""
+    sold, levels = flow.cumulative_base, flow.sorted_thresholds
+    rests = shock + impact.move(np.minimum(sold, impact.capacity_base))
+    lower = np.concatenate([[-np.inf], levels])
+    higher = np.concatenate([levels, [np.inf]])
+    is_rest = (lower <= rests) & (rests < higher) & (sold <= impact.capacity_base)
+    return np.unique(rests[is_rest & (rests <= upper)])
+
+
+def _rests_on_levels(
+    flow: ForcedFlow, impact: OrderBookImpact, shock: float, upper: float
+) -> FloatArray:
+    """On a walked book the move is that of a level, or none; it rests if it leads to itself."""
+    levels = impact.coordinate.move_to(impact.prices)
+    rests: FloatArray = np.unique(shock + np.concatenate([[0.0], levels]))
+    sold = np.asarray(flow.quantity(rests))
+    rests, sold = rests[sold <= impact.capacity_base], sold[sold <= impact.capacity_base]
+    is_rest = (shock + impact.move(sold) == rests) & (rests <= upper)
+    return np.asarray(rests[is_rest], dtype=np.float64)
 
 
 def jumps(flow: LedgerFlow, impact: Impact) -> pl.DataFrame:
@@ -324,7 +382,8 @@ def jumps(flow: LedgerFlow, impact: Impact) -> pl.DataFrame:
         One row per shock at which at least one position is closed, in rising order: ``shock``,
         ``move_before`` (the limit from below, which is the shock plus the impact so far),
         ``move_after``, ``n_closed`` and ``closed_base`` by the jump. Positions due before any
-        shock are part of a first row with shock 0.
+        shock are part of a first row with shock 0. Where an order book ends, ``closed_base`` is
+        what it took of the ``n_closed`` that were due; no jump follows.
 
     Notes
     -----
@@ -332,20 +391,22 @@ def jumps(flow: LedgerFlow, impact: Impact) -> pl.DataFrame:
     reached once s exceeds the running maximum of :math:`e`. Flat stretches of that maximum are
     the avalanches (the fold lines of a book).
     """
-    thresholds, cumulative = flow.sorted_thresholds, flow.cumulative_base
-    depressions = impact.move(np.minimum(cumulative, impact.capacity_base))
+    thresholds = flow.sorted_thresholds
+    sold = np.minimum(flow.cumulative_base, impact.capacity_base)
+    depressions = impact.move(sold)
     needed = np.maximum.accumulate(np.maximum(thresholds - depressions[:-1], 0.0))
     shocks, first, count = np.unique(needed, return_index=True, return_counts=True)
     last = first + count
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "shock": shocks,
             "move_before": shocks + depressions[first],
             "move_after": shocks + depressions[last],
             "n_closed": count,
-            "closed_base": cumulative[last] - cumulative[first],
+            "closed_base": sold[last] - sold[first],
         }
     )
+    return frame.filter(sold[first] < impact.capacity_base)
 
 
 def _bisect(

@@ -143,8 +143,8 @@ def bad_debt(flow: LedgerFlow | ForcedFlow, move: float, buffer: float) -> float
     Raises
     ------
     ParameterError
-        If the buffer is negative, or the flow is in log-price, in which a move times a quantity
-        is no money.
+        If the buffer is negative, the move is no number, or the flow is in log-price, in which a
+        move times a quantity is no money.
     """
     if flow.coordinate is not None and flow.coordinate.scale == "log":
         raise ParameterError(
@@ -156,6 +156,8 @@ def bad_debt(flow: LedgerFlow | ForcedFlow, move: float, buffer: float) -> float
             f"buffer is {buffer!r}; expected a distance of at least 0 from the threshold to the "
             f"bankruptcy price. Pass one."
         )
+    if not np.isfinite(move):
+        raise ParameterError(f"move is {move!r}; expected a finite final move. Pass cascade.move.")
     reach = move - buffer
     if reach <= 0:
         return 0.0
@@ -236,7 +238,16 @@ def reverse_stress(
     float
         For an even band :math:`(1-g)(b+\sqrt{2F/\rho})`. Where the cascade jumps past what the
         fund can bear, the shock of the jump.
+
+    Raises
+    ------
+    ParameterError
+        If the fund or the buffer is negative, or the flow is in log-price.
     """
+    if not fund_quote >= 0:
+        raise ParameterError(
+            f"fund_quote is {fund_quote!r}; expected an amount of at least 0. Pass one."
+        )
     if isinstance(flow, LedgerFlow):
         flow.prepare()
     return largest_survived_shock(
@@ -275,6 +286,11 @@ class StaleCheck:
 
     def _spread(self, lag_s: npt.ArrayLike) -> FloatArray:
         lag = np.asarray(lag_s, dtype=np.float64)
+        if not (lag > 0).all():
+            raise ParameterError(
+                f"lag_s has the value {float(np.min(lag))}; expected positive seconds. "
+                f"Pass the time between two checks."
+            )
         return np.asarray(self.volatility_per_year * np.sqrt(lag / _YEAR_S))
 
     def breach_probability(self, lag_s: npt.ArrayLike) -> FloatArray:

@@ -92,7 +92,8 @@ def run(
     Raises
     ------
     ParameterError
-        If a point is not made of plain values, or a row repeats a name of its point.
+        If a point is not made of plain values, the function returns something else than rows of
+        them, a column mixes kinds, or a row repeats a name of its point.
     DataError
         If a stored part is damaged.
     Exception
@@ -106,6 +107,7 @@ def run(
     """
     listed = points.to_dicts() if isinstance(points, pl.DataFrame) else [dict(p) for p in points]
     items = _items(function, listed, seed, data)
+    seed = int(seed)
     parts = None if folder is None else Path(folder) / "parts"
     done = {} if parts is None else _stored(parts, {item.key for item in items})
     pending = [item for item in items if item.key not in done]
@@ -143,7 +145,7 @@ def spawned(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _items(function: Function, points: list[dict[str, Any]], seed: int, data: str) -> list[_Item]:
     """Points with their keys: hash of function, point, how often it occurred, seed and data."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ParameterError(f"seed is {seed!r}; expected an integer of at least 0. Pass one.")
     version = _version(function)
     seen: Counter[str] = Counter()
@@ -162,6 +164,8 @@ def _items(function: Function, points: list[dict[str, Any]], seed: int, data: st
 def _text(point: dict[str, Any], row: int) -> str:
     """Canonical text of a point; numbers keep every bit and their kind."""
     for name, value in point.items():
+        if not isinstance(name, str):
+            raise ParameterError(f"Point {row} has the name {name!r}; expected text. Rename it.")
         if isinstance(value, np.generic):
             point[name] = value.item()
         elif not (value is None or isinstance(value, bool | int | float | str)):
@@ -261,17 +265,36 @@ def _work(function: Function, seed: int, items: list[_Item]) -> Result:
         except Exception as error:
             error.add_note(f"at the point {item.point}")
             raise
-        rows = [found] if isinstance(found, Mapping) else list(found)
-        if not rows:
-            raise ParameterError(
-                f"The function returned no row at the point {item.point}; expected at least one. "
-                f"Return a row that says so."
-            )
-        out[item.key] = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        out[item.key] = [
+            {name: _plain(name, value, item.point) for name, value in row.items()}
+            for row in _rows(found, item.point)
+        ]
     return out
 
 
-def _plain(value: object) -> object:
+def _rows(found: object, point: dict[str, Any]) -> list[Row]:
+    """What a function returned at a point, as rows."""
+    is_one = isinstance(found, Mapping) or not isinstance(found, Iterable)
+    rows: list[Any] = [found] if is_one else list(found)  # type: ignore[call-overload]
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise ParameterError(
+            f"The function returned a {type(found).__name__} at the point {point}; expected a "
+            f"mapping of names to plain values, or several. Return frame.to_dicts() for a frame."
+        )
+    if not rows:
+        raise ParameterError(
+            f"The function returned no row at the point {point}; expected at least one. "
+            f"Return a row that says so."
+        )
+    return rows
+
+
+def _plain(name: str, value: object, point: dict[str, Any]) -> object:
+    if isinstance(value, np.ndarray) and value.size != 1:
+        raise ParameterError(
+            f"{name!r} has the shape {value.shape} at the point {point}; expected one plain value. "
+            f"Return a row for each, or a list."
+        )
     return value.item() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -324,7 +347,14 @@ def _frame(items: list[_Item], done: Result) -> pl.DataFrame:
 def _column(name: str, values: list[object]) -> pl.Series:
     has_float = any(isinstance(value, float) for value in values)
     dtype = pl.Float64 if has_float else None
-    return pl.Series(name, values, dtype=dtype, strict=not has_float)
+    try:
+        return pl.Series(name, values, dtype=dtype, strict=not has_float)
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in values if value is not None})
+        raise ParameterError(
+            f"The column {name!r} holds {kinds}; expected one kind. Return the same kind at every "
+            f"point."
+        ) from None
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -165,7 +165,9 @@ class PowerImpact(_MonotoneSlope):
     def move(self, quantity_base: npt.ArrayLike) -> FloatArray:
         """I(Q), coordinate units."""
         ratio = _quantity(quantity_base) / self.volume_base
-        return np.asarray(self.coefficient * ratio**self.exponent)
+        # The function, not the operator: of one number that differs from arrays in the last bit.
+        power = np.sqrt(ratio) if self.exponent == 0.5 else np.power(ratio, self.exponent)
+        return np.asarray(self.coefficient * power)
 
     def slope(self, quantity_base: npt.ArrayLike) -> FloatArray:
         """I'(Q), coordinate units per base unit; infinite at 0 for an exponent below 1."""

@@ -26,7 +26,14 @@ def leverage_target_slope(leverage: float, holding_base: float, price: float) ->
     """Units bought per unit of price by a holder kept at a leverage: ``(L - 1) n / p``.
 
     Two-sided: bought as the price rises, sold as it falls. Below a leverage of 1 the sign turns.
+
+    Raises
+    ------
+    ParameterError
+        If the price is not positive.
     """
+    if not price > 0:
+        raise ParameterError(f"price is {price!r}; expected a positive price. Pass one.")
     return (leverage - 1.0) * holding_base / price
 
 

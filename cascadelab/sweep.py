@@ -11,10 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 from cascadelab._many import moves_of_shocks, moves_of_slopes
-from cascadelab._rounds import rounds_of_curve
+from cascadelab._rounds import end_of_curve
 from cascadelab.cascade import require_alike
 from cascadelab.criticality import largest_density
-from cascadelab.errors import ParameterError
+from cascadelab.errors import ConvergenceError, ParameterError
 from cascadelab.flow import ForcedFlow
 from cascadelab.impact import Impact, LinearImpact
 from cascadelab.ledger_flow import LedgerFlow
@@ -49,15 +49,18 @@ def solve_shocks(
     ParameterError
         If a shock is negative or not finite (names its position), or flow and impact measure
         moves in different scales or directions.
+    ConvergenceError
+        As from :func:`cascadelab.solve`.
     """
     require_alike(flow, impact)
     start = _non_negative("shocks", shocks)
     if isinstance(flow, LedgerFlow):
-        moves, quantities = moves_of_shocks(flow.prepare(), impact, start)
+        with np.errstate(over="ignore"):
+            moves, quantities = moves_of_shocks(flow.prepare(), impact, start)
+        _require_finite(moves)
     else:
-        paths = [rounds_of_curve(flow, impact, s, None) for s in start.tolist()]
-        moves = np.array([path.move for path in paths])
-        quantities = np.array([path.quantity_base for path in paths])
+        ends = [end_of_curve(flow, impact, s, s) for s in start.tolist()]
+        moves, quantities = np.array([end[:2] for end in ends]).reshape(-1, 2).T
     is_cut = (quantities >= impact.capacity_base) & (flow.quantity(moves) > impact.capacity_base)
     if isinstance(flow, LedgerFlow):
         is_all = (quantities > 0) & (moves >= flow.last_threshold)
@@ -78,6 +81,16 @@ def solve_shocks(
             "is_book_exhausted": is_cut,
         }
     )
+
+
+def _require_finite(moves: FloatArray) -> None:
+    if not np.isfinite(moves).all():
+        raise ConvergenceError(
+            "A move is infinite: sizes or slopes are larger than numbers hold. Measure quantities "
+            "in larger units.",
+            float("inf"),
+            0,
+        )
 
 
 def phase_diagram(
@@ -101,13 +114,14 @@ def phase_diagram(
     if isinstance(flow, LedgerFlow):
         cube = phase_cube([flow], slopes_per_base, shocks)
         return cube.to_frame().select(pl.exclude("book", "slope_per_base"), "slope_per_base")
+    none = solve_shocks(flow, LinearImpact(slope_per_base=0.0), [])
     parts = [
         solve_shocks(flow, LinearImpact(slope_per_base=slope), shocks).with_columns(
-            pl.lit(slope).alias("slope_per_base")
+            pl.lit(slope, dtype=pl.Float64).alias("slope_per_base")
         )
         for slope in slopes_per_base
     ]
-    return pl.concat(parts)
+    return pl.concat([none.with_columns(slope_per_base=pl.lit(None, dtype=pl.Float64)), *parts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +212,8 @@ def phase_cube(
     ------
     ParameterError
         If a slope or a shock is negative or not finite; names its position.
+    ConvergenceError
+        If a move is larger than numbers hold.
     """
     slopes, start = (
         _non_negative("slopes_per_base", slopes_per_base),
@@ -205,7 +221,10 @@ def phase_cube(
     )
 
     def solved(book: LedgerFlow) -> tuple[FloatArray, FloatArray]:
-        return moves_of_slopes(book.prepare(), slopes, start)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moves, sold = moves_of_slopes(book.prepare(), slopes, start)
+        _require_finite(moves)
+        return moves, sold
 
     if n_threads > 1:
         with ThreadPoolExecutor(n_threads) as pool:
@@ -258,17 +277,32 @@ def random_depth(
         ``cascade_share``: share of draws in which the loop gain reaches 1 somewhere between the
         shock and where the move ends.
 
+    Raises
+    ------
+    ParameterError
+        If there is no draw or no positive shock, a slope is negative or not finite, or a level is
+        outside [0, 1].
+
     Notes
     -----
     There is no mean here on purpose: if the gain has a density f near 1,
     :math:`P(A>a) \approx f(1)/a` and the mean does not exist.
     """
     slopes = _non_negative("slopes_per_base", slopes_per_base)
+    at = np.asarray(levels, dtype=np.float64)
+    if not len(slopes):
+        raise ParameterError("slopes_per_base is empty; expected draws of a slope. Pass some.")
+    if not shock > 0:
+        raise ParameterError(
+            f"shock is {shock!r}; expected a positive move, because the amplification is a ratio "
+            f"to it. Pass one."
+        )
+    if not ((at >= 0) & (at <= 1)).all():
+        raise ParameterError(f"levels are {at.tolist()}; expected [0, 1]. Pass 0.95 for 95 %.")
     frame = phase_diagram(flow, slopes.tolist(), [shock])
     ends = frame["move"].to_numpy()
     pairs = zip(slopes.tolist(), ends.tolist(), strict=True)
     is_cascade = [slope * _largest_density(flow, shock, end) >= 1.0 for slope, end in pairs]
-    at = np.asarray(levels, dtype=np.float64)
     return pl.DataFrame(
         {
             "level": at,

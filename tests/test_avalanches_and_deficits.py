@@ -258,3 +258,19 @@ def test_avalanches_of_a_band_away_from_zero_count_every_position():
     sizes = np.arange(1, 2000)
     counts = slow_drive_counts(sizes, band, cl.LinearImpact(slope_per_base=0.05), 2.0, 30.0)
     np.testing.assert_allclose(sizes @ counts, 10.0 * (30.0 - 3.3) / 2.0, rtol=1e-10)
+
+
+def test_numbers_without_a_meaning_are_refused_not_answered():
+    band = cl.UniformFlow(density_base=10.0, width=50.0)
+    with pytest.raises(ParameterError, match=r"fund_quote is -1\.0"):
+        reverse_stress(band, linear(0.06), fund_quote=-1.0, buffer=2.0, upper=20.0)
+    with pytest.raises(ParameterError, match="move is nan"):
+        bad_debt(band, np.nan, 2.0)
+    with pytest.raises(ParameterError, match=r"lag_s has the value 0\.0"):
+        StaleCheck(volatility_per_year=0.8, buffer_fraction=0.005).expected_loss([60.0, 0.0])
+    with pytest.raises(ParameterError, match=r"n_positions is 2\.5"):
+        FiniteAvalanche(n_positions=2.5, gain=0.5)
+    with pytest.raises(ParameterError, match="n_runs is -1"):
+        simulate_avalanches(n_positions=5, gain=0.5, n_runs=-1, rng=generator(1))
+    with pytest.raises(ParameterError, match="n_draws is -1"):
+        BorelAvalanche(gain=0.5).draw(-1, generator(1))

@@ -407,6 +407,10 @@ def test_numbers_that_overflow_raise(n_positions):
     flow = cl.LedgerFlow(np.linspace(0, 5, n_positions), np.full(n_positions, 1e300), PRICE)
     with pytest.raises(ConvergenceError, match="larger than numbers hold"):
         cl.solve(flow, cl.LinearImpact(slope_per_base=1e300), 1.0)
+    with pytest.raises(ConvergenceError, match="larger than numbers hold"):
+        solve_shocks(flow, cl.LinearImpact(slope_per_base=1e300), [1.0])
+    with pytest.raises(ConvergenceError, match="larger than numbers hold"):
+        phase_cube([flow], [0.0, 1e300], [1.0])
 
 
 def test_a_large_book_with_unreachable_positions_and_no_impact_is_solved():
@@ -495,3 +499,29 @@ def test_a_sweep_calls_exhausted_what_the_solver_does():
         assert cl.solve(fresh.prepare(), impact, 2.0).status == "subcritical"
         assert solve_shocks(flow, impact, [2.0])["is_exhausted"].to_list() == [False]
     assert not phase_cube([empty, zero], [1.0], [2.0]).is_exhausted.any()
+
+
+@pytest.mark.parametrize("exponent", [0.4, 0.5, 0.7, 1.5])
+def test_powers_of_one_number_and_of_many_are_the_same_to_the_last_bit(exponent):
+    impact = cl.PowerImpact(coefficient=1.3, volume_base=7.0, exponent=exponent)
+    sold = np.random.default_rng(1).uniform(0.0, 100.0, 3000)
+    assert impact.move(sold).tolist() == [float(impact.move(one)) for one in sold.tolist()]
+
+
+def test_what_is_no_flow_or_no_impact_is_refused_with_the_cure():
+    ledger = cl.Ledger.from_arrays(entry_price=[100.0], size_base=[1.0], leverage=10.0)
+    impact = cl.LinearImpact(slope_per_base=0.1)
+    with pytest.raises(ParameterError, match=r"flow is a Ledger.*ledger_flow"):
+        cl.solve(ledger, impact, 1.0)
+    with pytest.raises(ParameterError, match=r"impact is a UniformFlow.*solve\(flow, impact"):
+        cl.solve(
+            cl.UniformFlow(density_base=1.0, width=1.0),
+            cl.UniformFlow(density_base=1.0, width=1.0),
+            1.0,
+        )
+
+
+def test_a_phase_diagram_of_a_curve_without_slopes_has_no_rows():
+    frame = phase_diagram(cl.UniformFlow(density_base=1.0, width=1.0), [], [1.0])
+    assert frame.height == 0
+    assert "slope_per_base" in frame.columns

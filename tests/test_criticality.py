@@ -14,11 +14,13 @@ from cascadelab.criticality import (
     critical_shock,
     fixed_points,
     folds,
+    jumps,
     loop_gain,
+    move_image,
     onset,
     safety_margin,
 )
-from cascadelab.errors import BookExhausted, ParameterError
+from cascadelab.errors import BookExhausted, ConvergenceError, ParameterError
 from cascadelab.flow import EmpiricalFlow, LognormalFlow, MixtureFlow
 from cascadelab.impact import power_book_impact
 from cascadelab.order_book import OrderBookImpact
@@ -259,3 +261,110 @@ def test_an_infinite_bound_at_no_sales_does_not_hide_a_later_peak():
     np.testing.assert_allclose(
         onset(flow, impact, 40.0).max_gain, loop_gain(flow, impact, y).max(), rtol=1e-5
     )
+
+
+LEVELS = cl.OrderBookImpact(
+    100.0 - 0.5 * np.arange(1, 60), np.full(59, 2.0), cl.Coordinate(reference_price=100.0)
+)
+
+
+def test_a_curve_on_a_walked_book_has_all_its_resting_points_at_levels():
+    flow = cl.LogisticFlow(total_base=60, midpoint=10, width=1)
+    shock = 6.0
+    # By hand on a fine grid: where s + I(Q(y)) - y falls through zero.
+    moves = np.linspace(shock, 40.0, 400_001)
+    left = move_image(flow, LEVELS, shock, moves) - moves
+    seen = moves[1:][(left[1:] <= 0) & (left[:-1] > 0)]
+    found = fixed_points(flow, LEVELS, shock, 40.0)
+    assert found.tolist() == [6.5, 7.0, 7.5, 8.0, 21.0]
+    np.testing.assert_allclose(found, seen, atol=1e-4)
+    assert found[0] == cl.solve(flow, LEVELS, shock).move
+
+
+def test_where_the_order_book_ends_there_is_no_resting_point_and_the_cobweb_is_drawn():
+    short = cl.OrderBookImpact(
+        np.array([99.9, 99.0, 98.0, 97.0]), np.array([5.0, 8.0, 8.0, 4.0]), LEVELS.coordinate
+    )
+    book = cl.LedgerFlow(np.array([1.0, 1.5, 2.0, 5.0]), np.full(4, 10.0), LEVELS.coordinate)
+    # From 0.5 nothing is due. Pushed to 1.5 it would rest: 10 sold reach the level 1 below.
+    assert fixed_points(book, short, 0.0, 50.0).tolist() == [0.0, 1.0]
+    assert fixed_points(book, short, 1.0, 50.0).tolist() == []
+    assert cl.solve(book, short, 1.0).status == "book_exhausted"
+    for flow in (book, cl.LogisticFlow(total_base=200, midpoint=10, width=1)):
+        assert cl.solve(flow, short, 9.0).plot().to_dict()["name"] == "cobweb"
+
+
+def test_a_jump_that_empties_the_order_book_is_the_last_and_closes_what_the_book_took():
+    short = cl.OrderBookImpact(
+        np.array([99.9, 99.0, 98.0, 97.0]), np.array([5.0, 8.0, 8.0, 4.0]), LEVELS.coordinate
+    )
+    book = cl.LedgerFlow(np.array([1.0, 1.5, 2.0, 5.0]), np.full(4, 10.0), LEVELS.coordinate)
+    # 10 sold reach 99, at a move of 2 the third is due; 30 are more than the 25 there are.
+    assert jumps(book, short).rows() == [(1.0, 1.0, 4.0, 3, 25.0)]
+    cascade = cl.solve(book, short, 1.0)
+    assert (cascade.move, cascade.quantity_base) == (4.0, 25.0)
+
+
+def test_folds_are_found_up_to_where_a_pool_has_no_more_to_sell():
+    # Shorts bought back from a pool of X = 1000 at 100: s = y - 100 ((1 - x)^-2 - 1), x = 3y/X.
+    # ds/dy = 0 at (1 - x)^3 = 0.6.
+    up = cl.Coordinate(reference_price=100.0, side="short")
+    flow = cl.UniformFlow(density_base=3.0, width=1e6, coordinate=up)
+    pool = cl.ConstantProductImpact(reserve_base=1000.0, pool_price=100.0, side="short")
+    share = 1 - 0.6 ** (1 / 3)
+    move = 1000 * share / 3
+    (fold,) = folds(flow, pool, 5000.0)
+    np.testing.assert_allclose(fold.move, move, rtol=1e-9)
+    np.testing.assert_allclose(fold.shock, move - 100 * ((1 - share) ** -2 - 1), rtol=1e-12)
+    # F'' = 100 * 6 (1 - x)^-4 (3/X)^2
+    np.testing.assert_allclose(fold.curvature, 600 * (1 - share) ** -4 * 9e-6, rtol=1e-6)
+    assert len(fixed_points(flow, pool, 0.5 * fold.shock, 5000.0)) == 2
+    assert cl.solve(flow, pool, 0.999 * fold.shock).status == "subcritical"
+    assert cl.solve(flow, pool, 1.001 * fold.shock).status == "book_exhausted"
+
+
+@pytest.mark.parametrize("upper", [8.0, 30.0, 1e3, 1e5, 1e7])
+def test_curvature_and_kind_of_onset_do_not_depend_on_how_far_is_searched(upper):
+    flow = cl.LogisticFlow(total_base=1000, midpoint=10, width=1)
+    (fold,) = folds(flow, linear(0.01), upper)
+    np.testing.assert_allclose(fold.curvature, 0.774596669, rtol=1e-6)
+    assert onset(flow, linear(0.01), upper).kind == "jump"
+    band = cl.UniformFlow(density_base=4.0, width=5.0)
+    assert onset(band, linear(0.1), upper).kind == "jump"
+    steep = cl.RegularisedSquareRootImpact(coefficient=0.5, crossover_base=0.1)
+    assert onset(band, steep, upper).kind == "continuous"
+
+
+@pytest.mark.parametrize("search", [folds, onset, critical_shock, safety_margin])
+def test_what_moves_in_steps_has_no_gain_and_is_told_where_to_ask(search):
+    book = cl.LedgerFlow(np.array([1.0]), np.array([1.0]), LEVELS.coordinate)
+    with pytest.raises(ParameterError, match=r"book of positions.*jumps"):
+        search(book, linear(0.1), 10.0)
+    with pytest.raises(ParameterError, match=r"walked order book.*fixed_points"):
+        search(cl.UniformFlow(density_base=1.0, width=5.0), LEVELS, 10.0)
+
+
+def test_the_critical_depth_of_a_book_is_refused():
+    book = cl.LedgerFlow(np.array([1.0]), np.array([1.0]), LEVELS.coordinate)
+    with pytest.raises(ParameterError, match=r"book of positions.*jumps"):
+        critical_depth(book)
+
+
+@pytest.mark.slow
+def test_a_curve_with_bounds_that_never_close_in_is_given_up_with_words():
+    class Vague(cl.LogisticFlow):
+        def density_bounds(self, low, high):
+            return 0.0, float("inf")
+
+    with pytest.raises(ConvergenceError, match=r"density_bounds"):
+        folds(Vague(total_base=1000, midpoint=10, width=1), linear(0.01), 30.0)
+
+
+def test_random_depth_needs_draws_a_shock_and_levels():
+    flow = cl.UniformFlow(density_base=1.0, width=50.0)
+    with pytest.raises(ParameterError, match="slopes_per_base is empty"):
+        random_depth(flow, [], 1.0)
+    with pytest.raises(ParameterError, match="expected a positive move"):
+        random_depth(flow, [0.5], 0.0)
+    with pytest.raises(ParameterError, match=r"expected \[0, 1\]"):
+        random_depth(flow, [0.5], 1.0, levels=[95.0])

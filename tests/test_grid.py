@@ -221,3 +221,34 @@ def test_a_point_stored_by_two_runs_at_once_is_read_once(tmp_path):
         grid._store(tmp_path / "parts", grid._work(grid_points.two_rows, 3, piece))
     rows = grid.run(grid_points.two_rows, points, seed=3, folder=tmp_path)
     assert_frame_equal(rows, grid.run(grid_points.two_rows, points, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, r"returned a NoneType at the point \{'x': 1\}"),
+        (pl.DataFrame({"y": [1]}), r"returned a DataFrame at the point .*to_dicts"),
+        ([1.0, 2.0], r"returned a list at the point"),
+        ([], r"no row at the point"),
+        ({"y": np.arange(3)}, r"'y' has the shape \(3,\) at the point"),
+    ],
+)
+def test_what_is_no_row_is_refused_and_the_point_named(returned, message):
+    with pytest.raises(ParameterError, match=message):
+        grid.run(lambda point, rng: returned, [{"x": 1}])
+
+
+def test_a_column_of_two_kinds_is_named():
+    with pytest.raises(ParameterError, match=r"column 'y' holds \['int', 'str'\]"):
+        grid.run(lambda point, rng: {"y": 1 if point["x"] else "none"}, [{"x": 1}, {"x": 0}])
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(ParameterError, match="has the name 1"):
+        grid.run(lambda point, rng: {"y": 1}, [{1: 1}])
+
+
+def test_a_seed_may_be_a_numpy_integer():
+    points = [{"x": 1}]
+    draw = [grid.run(lambda p, rng: {"y": rng.random()}, points, seed=s) for s in (7, np.int64(7))]
+    assert_frame_equal(*draw)

@@ -127,3 +127,15 @@ def test_buying_from_a_pool_follows_the_curve_and_pays_the_fee_in_quote():
     np.testing.assert_allclose(pool.slope(200.0), step, rtol=1e-6)
     with pytest.raises(BookExhausted):
         pool.move(1000.0)
+
+
+def test_the_lower_tail_of_a_logistic_curve_keeps_its_digits():
+    # Far below the midpoint Q = N e^z, and a square root makes a move of even so little.
+    flow = cl.LogisticFlow(total_base=1.0, midpoint=30.0, width=1.0)
+    np.testing.assert_allclose(flow.quantity([0.0, 1.0]), np.exp([-30.0, -29.0]), rtol=1e-12)
+    np.testing.assert_allclose(flow.density(0.0), np.exp(-30.0), rtol=1e-12)
+    root = cl.PowerImpact(coefficient=1.0)
+    cascade = cl.solve(flow, root, 0.0)
+    # y = e^((y - 30)/2) = e^-15 (1 + y/2 + ...)
+    first = np.exp(-15.0)
+    np.testing.assert_allclose(cascade.move, first * (1 + first / 2), rtol=1e-12)
