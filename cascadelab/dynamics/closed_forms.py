@@ -373,7 +373,7 @@ def hunting_profit(
     >>> hunt = hunting_profit(
     ...     distance=4.0, cluster_base=160.0, slope_per_base=0.01, reference_price=100.0
     ... )
-    >>> hunt.traded_base, hunt.gross_quote
+    >>> hunt.traded_base, round(hunt.gross_quote, 9)
     (400.0, 640.0)
     """
     for name, value in (
