@@ -23,8 +23,8 @@ __all__ = ["Compared", "Quantity", "bucketed", "ordered", "scalar_move"]
 _MIN_BUCKETS, _MAX_BUCKETS = 2048, 32768
 #: Positions put into buckets in one piece, so that temporaries stay in the cache.
 _CHUNK = 32768
-#: Positions compared in one piece: small enough for the cache and for no thread to be started.
-_BLOCK = 8192
+#: Positions compared in one piece: as many as the linear-algebra library takes without a thread.
+_BLOCK = 10_000
 #: Rounds of whole buckets that tell which buckets the exact rounds will look into.
 _COARSE_ROUNDS = 72
 
@@ -79,6 +79,11 @@ class Compared:
             block = slice(start, start + _BLOCK)
             total += float((thresholds[block] <= move).dot(sizes[block]))
         return total
+
+    @property
+    def n_looked_at(self) -> int:
+        """Positions that are compared."""
+        return len(self._thresholds)
 
     def narrow(self, low: float, base: float, high: float) -> None:
         """From now on asked only for moves in [low, high], `base` being the answer at `low`."""
@@ -152,7 +157,7 @@ def _opened(
 
 
 def _n_buckets(n_positions: int) -> int:
-    wanted = 1 << max(n_positions // 128, 1).bit_length()
+    wanted = 1 << max(n_positions // 24, 1).bit_length()
     return min(max(wanted, _MIN_BUCKETS), _MAX_BUCKETS)
 
 

@@ -25,6 +25,8 @@ UNSORTED_ROUNDS = 64
 CHAIN_ROUNDS = 4
 #: Rounds after which a small book is cut down to the positions that can still matter.
 NARROWING_ROUNDS = (3, 6, 12)
+#: Positions up to which comparing them costs less than choosing among them.
+WORTH_NARROWING = 2048
 #: Positions up to which a comparison of all of them beats putting them into buckets.
 SMALL_BOOK = 60_000
 #: Rounds of a curve that are listed without a limit given by the caller.
@@ -166,7 +168,7 @@ def rounds_of_book(flow: LedgerFlow, impact: Impact, shock: float, max_rounds: i
         is_chain = False
         if isinstance(quantity, Compared):
             is_chain = n_rounds == CHAIN_ROUNDS and _is_chain(sold, flow.gross_base)
-            if n_rounds in NARROWING_ROUNDS:
+            if n_rounds in NARROWING_ROUNDS and quantity.n_looked_at > WORTH_NARROWING:
                 _narrow(quantity, move_of, capacity, moves, sold)
         if n_rounds >= patience or is_chain:
             return _followed(flow.prepare(), impact, shock, moves, sold, limit)

@@ -48,7 +48,7 @@ def load_or_make(
             kept.unlink(missing_ok=True)  # damaged on disk: made anew below
     table = make()
     buffer = io.BytesIO()
-    table.write_parquet(buffer, compression="zstd")
+    table.write_parquet(buffer, compression="lz4")  # read in half the time of zstd
     write_whole(kept, buffer.getvalue())
     return table
 

@@ -24,10 +24,10 @@ from cascadelab.history.transforms import bar_columns, require_one_symbol
 __all__ = ["cached_bars", "code_version", "imbalance_bars", "stream_bars", "volume_bars"]
 
 _NEEDED = ("price", "quantity", "qty", "transact_time", "time", "is_buyer_maker")
-#: Smaller than the usual block: little is held, and a block fits the cache of a core.
-_BLOCK_BYTES = 4 * 2**20
-#: Blocks parsed side by side: the parser uses one core for a block.
-_WORKERS = 2
+#: Smaller than the usual block, so that little is held.
+_BLOCK_BYTES = 8 * 2**20
+#: Blocks parsed side by side: the parser uses one core for a block, and pauses between them.
+_WORKERS = 3
 _SUMS = ("volume_base", "bought_base", "sold_base", "flow_base")
 
 

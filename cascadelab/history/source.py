@@ -185,19 +185,18 @@ class Source:
         size, line = 0, 1
         for index, chunk in enumerate(self._chunks()):
             piece = chunk.removeprefix(b"\xef\xbb\xbf") if index == 0 else chunk
-            kept.append(piece)
             size += len(piece)
-            if size < block_bytes:
-                continue
-            data = b"".join(kept)
-            cut = data.rfind(b"\n") + 1
+            cut = piece.rfind(b"\n") + 1 if size >= block_bytes else 0
             if cut == 0:
-                problem = f"One line is longer than {block_bytes:,} bytes; tables have short lines."
-                raise DataError.in_file(self.path, problem, _AGAIN, line)
-            block = Block(data[:cut], line)
+                kept.append(piece)
+                if size >= 2 * block_bytes:  # no line ended since the block was full
+                    problem = f"One line is longer than {block_bytes:,} bytes; lines are short."
+                    raise DataError.in_file(self.path, problem, _AGAIN, line)
+                continue
+            block = Block(b"".join([*kept, piece[:cut]]), line)
             line += block.n_lines
             yield block
-            kept, size = [data[cut:]], len(data) - cut
+            kept, size = [piece[cut:]], len(piece) - cut
         rest = b"".join(kept)
         if rest:
             yield Block(rest, line)
