@@ -22,7 +22,6 @@ __all__ = [
     "Deficits",
     "FillPrice",
     "StaleCheck",
-    "backlog_rate",
     "bad_debt",
     "deficits",
     "largest_survived_shock",
@@ -311,27 +310,3 @@ class StaleCheck:
         nodes, weights = np.polynomial.legendre.leggauss(64)
         lags = 0.5 * (low_s + high_s) + 0.5 * (high_s - low_s) * nodes
         return float(0.5 * weights @ self.expected_loss(lags))
-
-
-def backlog_rate(
-    *, density_base: float, shock_rate: float, throughput_base: float, gain: float
-) -> float:
-    r"""Rate at which unsold liquidations pile up behind a throughput cap, base per second.
-
-    Parameters
-    ----------
-    density_base : float
-        :math:`\rho`, base per coordinate unit.
-    shock_rate : float
-        :math:`\dot s`, exogenous move per second.
-    throughput_base : float
-        Cap c, base per second.
-    gain : float
-        Loop gain g, at least 0; from 1 on sales alone keep the queue from shrinking.
-
-    Returns
-    -------
-    float
-        :math:`\max(0,\ \rho\dot s - c(1-g))`.
-    """
-    return max(0.0, density_base * shock_rate - throughput_base * (1.0 - gain))

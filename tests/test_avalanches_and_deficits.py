@@ -15,7 +15,6 @@ from cascadelab.avalanche import (
 from cascadelab.criticality import jumps
 from cascadelab.deficits import (
     StaleCheck,
-    backlog_rate,
     bad_debt,
     deficits,
     largest_survived_shock,
@@ -172,12 +171,6 @@ def test_stale_check_is_the_mean_of_losses_beyond_the_buffer():
     loss = np.maximum(-moves - 0.005, 0.0)
     np.testing.assert_allclose(check.expected_loss(360.0), loss.mean(), rtol=0.02)
     np.testing.assert_allclose(check.breach_probability(360.0), (loss > 0).mean(), rtol=0.02)
-
-
-def test_backlog_grows_only_beyond_the_throughput_less_the_loop():
-    arguments = {"density_base": 10.0, "throughput_base": 5.0, "gain": 0.6}
-    assert backlog_rate(shock_rate=0.2, **arguments) == 0.0
-    np.testing.assert_allclose(backlog_rate(shock_rate=0.5, **arguments), 3.0)
 
 
 def test_partial_close_restores_the_target_and_reenters_lower():

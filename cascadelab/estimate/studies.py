@@ -304,7 +304,7 @@ def report_streams(
             duration_s,
             resolution_s=resolution_s,
             rng=np.random.default_rng([seed, number]),
-            n_draws=19,
+            n_draws=39,
         )
         for number, (name, times) in enumerate(streams.items())
     }
